@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# The system packages, and which of them this machine lacks.
+
+# Each line: a command that stands for it elsewhere than on Debian, the package, what it is for.
+readonly SYSTEM_PACKAGES='
+mkfs.erofs    erofs-utils             root images
+mke2fs        e2fsprogs               writable disks
+mmdebstrap    mmdebstrap              the base image
+ip            iproute2                machine networks
+nft           nftables                machine networks
+pasta         passt                   machine networks
+newuidmap     uidmap                  running without root
+git           git                     tests and the demo
+gcc           gcc                     C code under Rust crates
+-             libc6-dev               C code under Rust crates
+make          make                    C code under Rust crates
+-             ca-certificates         downloads
+-             debian-archive-keyring  the base image
+'
+
+# Prints the packages that are not installed, one a line. PostgreSQL from 15 on will do; the distribution's own is
+# installed where there is none. npm is only needed to fetch our Node, so any npm will do.
+missing_packages() {
+  local installed package
+  # shellcheck disable=SC2016 # dpkg's own field names
+  installed=$(dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n' | sed -n 's/^[ih]i  *//p')
+  while read -r _ package _; do
+    [[ -z $package ]] || grep -qxF "$package" <<<"$installed" || echo "$package"
+  done <<<"$SYSTEM_PACKAGES"
+  grep -qxE 'postgresql-(1[5-9]|[2-9][0-9])' <<<"$installed" || echo postgresql
+  node_is_current || command -v npm >/dev/null || echo npm
+}
+
+# Prints the commands that are not found, for systems whose packages have other names.
+missing_commands() {
+  local command package purpose
+  while read -r command package purpose; do
+    [[ -z $command || $command == - ]] && continue
+    command -v "$command" >/dev/null || printf '  %-12s %s (Debian: %s)\n' "$command" "$purpose" "$package"
+  done <<<"$SYSTEM_PACKAGES"
+  command -v postgres >/dev/null || printf '  %-12s %s (Debian: %s)\n' postgres "tests, 15 or newer" postgresql
+}
+
+install_packages() {
+  local no_cluster=/etc/postgresql-common/createcluster.d/helmr-setup.conf
+  # A service that a package starts would keep setup's lock for as long as it runs.
+  exec 9>&-
+  # A dpkg that was killed half-way refuses everything else until this is done.
+  as_root dpkg --configure -a
+  as_root apt-get update
+  # Tests start servers of their own: nobody asked for one on port 5432.
+  if [[ ! -e /etc/postgresql-common/createcluster.conf ]]; then
+    as_root mkdir -p "${no_cluster%/*}"
+    as_root tee "$no_cluster" <<<'create_main_cluster = false' >/dev/null
+    # shellcheck disable=SC2064 # the path as it is now
+    trap "as_root rm -f '$no_cluster'" EXIT
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 "$@"
+}
