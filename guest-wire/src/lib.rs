@@ -1,0 +1,19 @@
+//! Frames between a machine's guest agent and its worker.
+//!
+//! A frame is a little-endian `u32` length and a protobuf [`Frame`]. A checkpointed guest may be years older than its
+//! host, so fields are only ever added; a test pins every number. This crate does no I/O and knows nothing of runs
+//! beyond their ids.
+
+mod codec;
+mod frame;
+mod window;
+
+pub use codec::{Error, MAX_FRAME_BYTES, decode, encode};
+pub use frame::{
+    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunLine,
+    RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome,
+};
+pub use window::{Arrival, Inbound, Outbound, PositionError};
+
+/// The version of this protocol that this build speaks.
+pub const PROTOCOL: u32 = 1;

@@ -1,0 +1,187 @@
+//! Pins every field number and type: a guest in a checkpoint may be years older than its host.
+//!
+//! A changed line here means that old checkpoints can no longer be spoken to. Add lines, never edit them.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::fmt::Write as _;
+
+use bytes::BytesMut;
+use helmr_guest_wire::{
+    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunLine,
+    RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome, decode, encode,
+};
+
+fn check(body: Body, expected: &str) {
+    let frame = Frame {
+        seq: 1,
+        ack: 2,
+        body: Some(body),
+    };
+    let mut bytes = BytesMut::new();
+    encode(&frame, &mut bytes).unwrap();
+    let mut hex = String::new();
+    for byte in bytes.iter().skip(4) {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    assert_eq!(hex, expected.replace(' ', ""), "{frame:?}");
+    assert_eq!(decode(&mut bytes).unwrap().unwrap(), frame);
+}
+
+#[test]
+fn hello() {
+    let run = KnownRun {
+        run_id: "r".into(),
+        attempt_number: 3,
+        phase: RunPhase::Exited.into(),
+    };
+    check(
+        Body::Hello(Hello {
+            protocol: 1,
+            boot_id: vec![0xaa],
+            attempt: "m-1".into(),
+            received: 4,
+            oldest_unacknowledged: 5,
+            runs: vec![run],
+        }),
+        "08011002 52 17 0801 1201aa 1a036d2d31 2004 2805 3207 0a0172 1003 1802",
+    );
+}
+
+#[test]
+fn welcome() {
+    check(
+        Body::Welcome(Welcome {
+            protocol: 1,
+            received: Some(0),
+            now_us: 6,
+            silence_limit_ms: 7,
+        }),
+        "08011002 5a 08 0801 1000 1806 2007",
+    );
+}
+
+#[test]
+fn a_welcome_that_remembers_nothing_differs_from_one_that_received_nothing() {
+    check(
+        Body::Welcome(Welcome {
+            protocol: 1,
+            received: None,
+            now_us: 6,
+            silence_limit_ms: 0,
+        }),
+        "08011002 5a 04 0801 1806",
+    );
+}
+
+#[test]
+fn heartbeat() {
+    check(Body::Heartbeat(Heartbeat {}), "08011002 62 00");
+}
+
+#[test]
+fn run_line() {
+    check(
+        Body::RunLine(RunLine {
+            run_id: "r".into(),
+            attempt_number: 3,
+            line: b"{}".to_vec(),
+            cut_from_bytes: None,
+        }),
+        "08011002 6a 09 0a0172 1003 1a027b7d",
+    );
+    check(
+        Body::RunLine(RunLine {
+            run_id: "r".into(),
+            attempt_number: 3,
+            line: b"{".to_vec(),
+            cut_from_bytes: Some(9),
+        }),
+        "08011002 6a 0a 0a0172 1003 1a017b 2009",
+    );
+}
+
+#[test]
+fn run_output() {
+    let chunk = |stream: OutputStream| OutputChunk {
+        stream: stream.into(),
+        offset: 8,
+        data: b"x".to_vec(),
+    };
+    check(
+        Body::RunOutput(RunOutput {
+            run_id: "r".into(),
+            attempt_number: 3,
+            chunks: vec![chunk(OutputStream::Stdout), chunk(OutputStream::Stderr)],
+        }),
+        "08011002 72 17 0a0172 1003 1a07 0801 1008 1a0178 1a07 0802 1008 1a0178",
+    );
+}
+
+#[test]
+fn run_exited() {
+    let exited = |exit: Exit| {
+        Body::RunExited(RunExited {
+            run_id: "r".into(),
+            attempt_number: 3,
+            exit: Some(exit),
+        })
+    };
+    check(
+        exited(Exit {
+            code: Some(0),
+            signal: None,
+            start_error: None,
+        }),
+        "08011002 7a 09 0a0172 1003 1a02 0800",
+    );
+    check(
+        exited(Exit {
+            code: None,
+            signal: Some(9),
+            start_error: None,
+        }),
+        "08011002 7a 09 0a0172 1003 1a02 1009",
+    );
+    check(
+        exited(Exit {
+            code: None,
+            signal: None,
+            start_error: Some("no".into()),
+        }),
+        "08011002 7a 0b 0a0172 1003 1a04 1a026e6f",
+    );
+}
+
+#[test]
+fn start_run() {
+    check(
+        Body::StartRun(StartRun {
+            run_id: "r".into(),
+            attempt_number: 3,
+            argv: vec!["a".into(), "b".into()],
+            env: vec!["A=1".into()],
+            cwd: "/w".into(),
+            user: "1:2".into(),
+            init_line: b"{}".to_vec(),
+        }),
+        "08011002 a201 1d 0a0172 1003 1a0161 1a0162 2203413d31 2a022f77 3203313a32 3a027b7d",
+    );
+}
+
+#[test]
+fn signal_run() {
+    check(
+        Body::SignalRun(SignalRun {
+            run_id: "r".into(),
+            attempt_number: 3,
+            signal: 15,
+        }),
+        "08011002 aa01 07 0a0172 1003 180f",
+    );
+}
+
+#[test]
+fn stop_machine_and_probe() {
+    check(Body::StopMachine(StopMachine {}), "08011002 b201 00");
+    check(Body::Probe(Heartbeat {}), "08011002 ba01 00");
+}
