@@ -97,12 +97,25 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Starts a machine, detached: it outlives this process. Returns when the runtime says it runs; the guest's hello
     /// comes by itself.
-    fn start(&self, attempt: &Attempt, spec: &Spec, deadline: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+    fn start(
+        &self,
+        attempt: &Attempt,
+        spec: &Spec,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Stops every process inside where it stands.
-    fn pause(&self, attempt: &Attempt, deadline: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+    fn pause(
+        &self,
+        attempt: &Attempt,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    fn resume(&self, attempt: &Attempt, deadline: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+    fn resume(
+        &self,
+        attempt: &Attempt,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Writes memory and device state of a paused machine to `image_dir` (created here) and makes it durable. The machine stays paused.
     /// Returns the size in bytes. On an error the image is removed and the machine is as it was.
@@ -124,7 +137,11 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Ends a machine and everything the runtime left of it; returns when no process of it exists. Repeating it, or
     /// killing what never started, is fine.
-    fn kill(&self, attempt: &Attempt, deadline: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+    fn kill(
+        &self,
+        attempt: &Attempt,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     fn presence(&self, attempt: &Attempt) -> impl Future<Output = Result<Presence, Error>> + Send;
 

@@ -9,13 +9,25 @@ use std::time::Duration;
 pub enum Error {
     /// The runtime did not answer in time; its client was killed and the machine may be in any state: ask `presence`.
     #[error("{operation} {container}: no answer within {deadline:?}")]
-    DeadlinePassed { operation: &'static str, container: String, deadline: Duration },
+    DeadlinePassed {
+        operation: &'static str,
+        container: String,
+        deadline: Duration,
+    },
     /// The runtime refused, in its own words.
     #[error("{operation} {container}: the runtime refused ({status}): {message}")]
-    Refused { operation: &'static str, container: String, status: String, message: String },
+    Refused {
+        operation: &'static str,
+        container: String,
+        status: String,
+        message: String,
+    },
     /// No such machine, or none any more.
     #[error("{operation} {container}: the machine is gone")]
-    Gone { operation: &'static str, container: String },
+    Gone {
+        operation: &'static str,
+        container: String,
+    },
     /// The host lacks something that a machine needs; words say what to do about it.
     #[error("this host cannot run machines: {reason}")]
     Incapable { reason: String },
@@ -26,7 +38,11 @@ pub enum Error {
     #[error("kill {container}: processes remain: {pids:?}")]
     Unkillable { container: String, pids: Vec<i32> },
     #[error("{operation} {path}")]
-    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("run {program}")]
     Spawn { program: PathBuf, source: io::Error },
     #[error("write the machine's specification")]
@@ -35,8 +51,15 @@ pub enum Error {
 
 impl Error {
     /// Makes the error of a failed file operation.
-    pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { operation, path, source }
+        move |source| Self::Io {
+            operation,
+            path,
+            source,
+        }
     }
 }

@@ -20,6 +20,13 @@ ln -s ../lib/node_modules/npm/bin/npx-cli.js "$root/usr/local/bin/npx"
 chroot "$root" groupadd --gid 1000 node
 chroot "$root" useradd --uid 1000 --gid node --shell /bin/bash --create-home node
 
+# mmdebstrap puts the host's name and resolver here. A machine gets its own; `localhost` has to work without any.
+rm -f "$root/etc/hostname" "$root/etc/resolv.conf"
+cat >"$root/etc/hosts" <<HOSTS
+127.0.0.1 localhost
+::1 localhost ip6-localhost ip6-loopback
+HOSTS
+
 # The build may have used a mirror or a proxy that only its host can reach.
 rm -f "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/99mmdebstrap"
 cat >"$root/etc/apt/sources.list.d/debian.sources" <<SOURCES

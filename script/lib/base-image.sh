@@ -51,7 +51,7 @@ image_apt_options() {
 make_root_filesystem() {
   local layer=$1 packages=$2 options=$HELMR_STATE/tmp/image/apt.conf hook=$HELMR_ROOT/script/lib/base-image-hook.sh
   image_apt_options >"$options"
-  # The tar comes through stdout, so that it belongs to whoever runs setup. /dev stays empty: machines bring their own.
+  # The tar comes through stdout, so that it belongs to whoever runs setup.
   # shellcheck disable=SC2016 # the hook is a command for mmdebstrap's own shell
   image_sources | as_root env SOURCE_DATE_EPOCH="$IMAGE_EPOCH" TMPDIR="$HELMR_STATE/tmp/image" \
     HELMR_IMAGE_HOOK="$hook" HELMR_IMAGE_NODE="$NODE_HOME" HELMR_IMAGE_SUITE="$IMAGE_SUITE" \
@@ -65,6 +65,10 @@ make_root_filesystem() {
     --customize-hook='"$HELMR_IMAGE_HOOK" "$1"' \
     --skip=output/dev \
     "$IMAGE_SUITE" - - >"$layer"
+  # An empty /dev in place of Debian's device nodes: a machine mounts its own there.
+  mkdir -p "$HELMR_STATE/tmp/image/extra/dev"
+  tar -rf "$layer" -C "$HELMR_STATE/tmp/image/extra" --numeric-owner --owner=0 --group=0 --mode=0755 \
+    --mtime="@$IMAGE_EPOCH" ./dev
   tar -xOf "$layer" ./usr/local/share/helmr/packages.tsv >"$packages"
 }
 

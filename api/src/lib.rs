@@ -1,0 +1,6 @@
+//! The HTTP contract: what travels between clients, control plane and workers, and how.
+//!
+//! Wire types only state shapes; rules live in `helmr-domain`. The worker protocol is apart from the public API.
+
+pub mod fault;
+pub mod worker;
