@@ -6,6 +6,7 @@
 
 mod driver;
 mod error;
+pub mod host;
 
 pub use driver::{Attempt, Capabilities, Driver, Limits, Presence, RuntimeIdentity, Spec, Stats};
 pub use error::Error;
