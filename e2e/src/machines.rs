@@ -1,0 +1,101 @@
+//! What the machines of one data directory have on this host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Looks for, and at the end removes, what machines under one data directory left.
+#[derive(Debug)]
+pub struct Machines {
+    pub(crate) data_dir: PathBuf,
+}
+
+impl Machines {
+    /// Process ids of the runtime's processes for machines of this directory, the server's own excluded.
+    ///
+    /// Every runtime process names its `--root`, which lies in the data directory, or its bundle in it.
+    #[must_use]
+    pub fn processes(&self) -> Vec<i32> {
+        let needle = self.data_dir.join("worker").to_string_lossy().into_owned();
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+            .filter(|pid| {
+                let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&command).contains(&needle) && !is_zombie(*pid)
+            })
+            .collect()
+    }
+
+    /// Ends every machine of this directory and removes mounts the runtime made in it.
+    pub fn clean(&self) {
+        let end = Instant::now() + Duration::from_secs(5);
+        // A client killed in the middle may still bring a sandbox up a moment later: look until none is left twice.
+        let mut quiet = 0;
+        while quiet < 2 && Instant::now() < end {
+            let processes = self.processes();
+            quiet = if processes.is_empty() { quiet + 1 } else { 0 };
+            for pid in processes {
+                // Gone already is as good.
+                let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        for mount in mounts_under(&self.data_dir) {
+            let _status = Command::new("umount").arg("-l").arg(mount).status();
+        }
+        for cgroup in self.cgroups() {
+            let _removed = fs::remove_dir(cgroup);
+        }
+    }
+
+    /// Cgroups named after materializations of this directory.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<PathBuf> {
+        let machines: Vec<String> = fs::read_dir(self.data_dir.join("worker/machines"))
+            .map(|entries| entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+            .unwrap_or_default();
+        let mut found = Vec::new();
+        let Ok(controllers) = fs::read_dir("/sys/fs/cgroup") else { return found };
+        for controller in controllers.flatten() {
+            collect_named(&controller.path(), &machines, 3, &mut found);
+        }
+        found
+    }
+}
+
+fn collect_named(directory: &Path, names: &[String], depth: u32, found: &mut Vec<PathBuf>) {
+    if depth == 0 {
+        return;
+    }
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if names.iter().any(|known| name.contains(known.as_str())) {
+            found.push(entry.path());
+        } else if name.contains("helmr") {
+            collect_named(&entry.path(), names, depth - 1, found);
+        }
+    }
+}
+
+fn mounts_under(directory: &Path) -> Vec<String> {
+    let prefix = directory.to_string_lossy().into_owned();
+    fs::read_to_string("/proc/self/mounts")
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .filter(|path| path.starts_with(&prefix))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_zombie(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+}
