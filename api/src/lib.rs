@@ -2,5 +2,8 @@
 //!
 //! Wire types only state shapes; rules live in `helmr-domain`. The worker protocol is apart from the public API.
 
+pub mod error;
 pub mod fault;
+pub mod http;
+pub mod transport;
 pub mod worker;

@@ -1,0 +1,66 @@
+//! Session streams and their records.
+
+use helmr_domain::RecordId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::value::Time;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Input,
+    Output,
+}
+
+/// A lane of a session, declared by its task or used already.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Stream {
+    pub name: String,
+    pub direction: Direction,
+    /// How many records it holds.
+    pub records: u64,
+    pub last_record_at: Option<Time>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Record {
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// From 1, without gaps. Give it as `cursor` or `Last-Event-ID` for what follows.
+    pub sequence: u64,
+    pub data: Value,
+    pub correlation_id: Option<String>,
+    pub content_type: String,
+    pub created_at: Time,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendInput {
+    /// At most 1 MiB.
+    pub data: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The same key on the same stream again is answered with the first record. `Idempotency-Key` does the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RecordAnswer {
+    pub record: Record,
+}
+
+/// Which records.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListRecords {
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// After this sequence.
+    pub cursor: Option<String>,
+    /// Only records of this correlation id.
+    pub correlation_id: Option<String>,
+}
