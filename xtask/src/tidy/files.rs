@@ -6,9 +6,8 @@ const MAX_BYTES: usize = 1024 * 1024;
 const MAX_LINES: usize = 800;
 
 /// Names under which anything could be put, and names that only tell a file's age.
-const DRAWERS: [&str; 12] = [
+const DRAWERS: [&str; 10] = [
     "util", "utils", "helper", "helpers", "common", "manager", "types", "impl", "misc", "inner",
-    "lib2", "shared",
 ];
 
 /// No binaries, nothing large: setup fetches or builds such things.
