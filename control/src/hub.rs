@@ -1,0 +1,185 @@
+//! The connections that workers hold open, on which the control plane is the HTTP/2 client.
+//!
+//! Nothing here is truth: a connection that is gone loses requests, and the loops send them again on the next one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use helmr_domain::WorkerId;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAMS: usize = 256;
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// No answer of a worker is larger: bytes of files and images do not come this way.
+const ANSWER_BYTES: usize = 1 << 20;
+
+/// A request to a worker that brought no success.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the worker is not connected")]
+    NotConnected,
+    #[error("the worker did not answer in time")]
+    TimedOut,
+    #[error("call the worker")]
+    Transport(#[source] hyper::Error),
+    #[error("read the worker's answer")]
+    Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("write the request to the worker")]
+    Request(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the worker refused with status {status}")]
+    Refused { status: StatusCode, body: Vec<u8> },
+}
+
+#[derive(Clone)]
+struct Connection {
+    /// Tells two connections of one worker apart.
+    number: u64,
+    requests: SendRequest<Body>,
+}
+
+/// The connected workers. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Hub(Arc<Mutex<Connections>>);
+
+#[derive(Default)]
+struct Connections {
+    last_number: u64,
+    by_worker: HashMap<WorkerId, Connection>,
+}
+
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_connected(&self, worker: WorkerId) -> bool {
+        self.lock().by_worker.contains_key(&worker)
+    }
+
+    pub(crate) fn connected(&self) -> Vec<WorkerId> {
+        self.lock().by_worker.keys().copied().collect()
+    }
+
+    /// Speaks HTTP/2 over an upgraded connection until it ends; `on_ready` is called once requests can be sent. A newer
+    /// connection of the same worker takes an older one's place.
+    pub(crate) async fn serve(
+        &self,
+        worker: WorkerId,
+        upgraded: Upgraded,
+        on_ready: impl FnOnce(),
+    ) -> Result<(), Error> {
+        let handshake = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(u32::try_from(STREAMS).unwrap_or(u32::MAX))
+            .initial_max_send_streams(STREAMS)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .handshake::<_, Body>(upgraded);
+        let (requests, driver) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+            .await
+            .map_err(|_| Error::TimedOut)?
+            .map_err(Error::Transport)?;
+        let number = {
+            let mut connections = self.lock();
+            connections.last_number += 1;
+            let number = connections.last_number;
+            connections
+                .by_worker
+                .insert(worker, Connection { number, requests });
+            number
+        };
+        on_ready();
+        let ended = driver.await.map_err(Error::Transport);
+        let mut connections = self.lock();
+        if connections
+            .by_worker
+            .get(&worker)
+            .is_some_and(|connection| connection.number == number)
+        {
+            connections.by_worker.remove(&worker);
+        }
+        ended
+    }
+
+    /// Sends a JSON request and reads the JSON answer.
+    pub(crate) async fn call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        worker: WorkerId,
+        method: http::Method,
+        path: &str,
+        body: &Q,
+        deadline: Duration,
+    ) -> Result<A, Error> {
+        let bytes = self.exchange(worker, method, path, body, deadline).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::Answer(error.into()))
+    }
+
+    /// Sends a JSON request whose answer is its status alone.
+    pub(crate) async fn tell<Q: Serialize>(
+        &self,
+        worker: WorkerId,
+        method: http::Method,
+        path: &str,
+        body: &Q,
+        deadline: Duration,
+    ) -> Result<(), Error> {
+        self.exchange(worker, method, path, body, deadline)
+            .await
+            .map(drop)
+    }
+
+    async fn exchange<Q: Serialize>(
+        &self,
+        worker: WorkerId,
+        method: http::Method,
+        path: &str,
+        body: &Q,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, Error> {
+        let connection = self.lock().by_worker.get(&worker).cloned();
+        let mut requests = connection.ok_or(Error::NotConnected)?.requests;
+        let text = serde_json::to_vec(body).map_err(|error| Error::Request(error.into()))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://worker{path}"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Body::from(text))
+            .map_err(|error| Error::Request(error.into()))?;
+        let exchange = async {
+            let response = requests
+                .send_request(request)
+                .await
+                .map_err(Error::Transport)?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES)
+                .collect()
+                .await
+                .map_err(Error::Answer)?
+                .to_bytes()
+                .to_vec();
+            if status.is_success() {
+                Ok(body)
+            } else {
+                Err(Error::Refused { status, body })
+            }
+        };
+        tokio::time::timeout(deadline, exchange)
+            .await
+            .map_err(|_| Error::TimedOut)?
+    }
+}
