@@ -4,6 +4,7 @@
 //! the guest agent inside. Nothing here knows of runs beyond the ids that frames carry, and nothing here talks to the
 //! control plane.
 
+mod clock;
 mod driver;
 mod error;
 pub mod host;

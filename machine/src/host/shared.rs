@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use helmr_guest_wire::{
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use super::error::Divergence;
 use super::{Arrived, Error, Greeting};
+use crate::clock::now_us;
 
 /// Beyond this nothing more is queued for a guest.
 const OUTBOUND_LIMIT_BYTES: usize = 2 * MAX_FRAME_BYTES;
@@ -379,11 +380,4 @@ fn heartbeat(ack: u64) -> Frame {
         ack,
         body: Some(Body::Heartbeat(Heartbeat {})),
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,146 @@
+//! What the agent does with the worker's frames.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use helmr_guest_wire::{Body, Exit, KnownRun, RunExited, SignalRun, StartRun, Welcome};
+use nix::sys::signal::Signal;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::channel::Channel;
+use crate::connection::{self, Listener};
+use crate::processes::{self, MARKER};
+use crate::reaper;
+use crate::registry::{Registry, RunKey};
+use crate::run;
+use crate::silence::{MEASURED_EVERY, Silence};
+use crate::spawn;
+
+/// Serves the worker whose socket is in `host_dir`, until it says to stop.
+///
+/// # Errors
+/// If the agent cannot even begin.
+pub(crate) async fn run(host_dir: PathBuf, boot_id: Vec<u8>) -> io::Result<()> {
+    let channel = Rc::new(Channel::new());
+    let registry = Rc::new(Registry::default());
+    let silence = Rc::new(RefCell::new(Silence::new(Instant::now())));
+    // Both tasks end with the agent: the local set is dropped with it.
+    tokio::task::spawn_local(reaper::reap(reaper::listen()?, Rc::clone(&registry)));
+    tokio::task::spawn_local(measure(Rc::clone(&silence)));
+    let mut agent = Agent {
+        channel: Rc::clone(&channel),
+        registry,
+        silence,
+    };
+    connection::carry(&host_dir, &boot_id, &channel, &mut agent).await;
+    processes::kill_all();
+    Ok(())
+}
+
+async fn measure(silence: Rc<RefCell<Silence>>) {
+    let mut beat = interval(MEASURED_EVERY);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = beat.tick().await;
+        silence.borrow_mut().measure(now);
+    }
+}
+
+struct Agent {
+    channel: Rc<Channel>,
+    registry: Rc<Registry>,
+    silence: Rc<RefCell<Silence>>,
+}
+
+impl Listener for Agent {
+    fn known_runs(&self) -> Vec<KnownRun> {
+        self.registry.known_runs()
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome) {
+        let mut silence = self.silence.borrow_mut();
+        silence.limit_to(welcome.silence_limit_ms);
+        silence.broken();
+    }
+
+    fn heard(&mut self) {
+        self.silence.borrow_mut().broken();
+    }
+
+    fn acknowledged(&mut self) {
+        self.registry.forget_before(self.channel.oldest());
+    }
+
+    fn deal_with(&mut self, body: Body) -> ControlFlow<()> {
+        match body {
+            Body::StartRun(start) => self.start(start),
+            Body::RunLine(line) => {
+                let key = RunKey {
+                    run_id: line.run_id,
+                    attempt_number: line.attempt_number,
+                };
+                self.registry.pass_line(&key, line.line);
+            }
+            Body::SignalRun(signal) => self.signal(signal),
+            Body::StopMachine(_) => return ControlFlow::Break(()),
+            // The line was proved by getting here; the rest only ever goes the other way.
+            Body::Probe(_)
+            | Body::Heartbeat(_)
+            | Body::Hello(_)
+            | Body::Welcome(_)
+            | Body::RunOutput(_)
+            | Body::RunExited(_) => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Agent {
+    fn start(&self, start: StartRun) {
+        let key = RunKey {
+            run_id: start.run_id.clone(),
+            attempt_number: start.attempt_number,
+        };
+        if self.registry.knows(&key) {
+            return;
+        }
+        match spawn::start(&start, (MARKER, &key.marker())) {
+            Ok(process) => {
+                let (lines, exit) = self.registry.started(key.clone(), process.pid);
+                self.registry.pass_line(&key, start.init_line);
+                let supervised =
+                    run::supervise(key.clone(), process, lines, exit, Rc::clone(&self.channel));
+                let registry = Rc::clone(&self.registry);
+                tokio::task::spawn_local(async move { registry.ended(key, supervised.await) });
+            }
+            Err(start_error) => {
+                let exit = Exit {
+                    start_error: Some(start_error),
+                    ..Exit::default()
+                };
+                let position = self.channel.push(Body::RunExited(RunExited {
+                    run_id: key.run_id.clone(),
+                    attempt_number: key.attempt_number,
+                    exit: Some(exit),
+                }));
+                self.registry.ended(key, position);
+            }
+        }
+    }
+
+    fn signal(&self, wanted: SignalRun) {
+        let key = RunKey {
+            run_id: wanted.run_id,
+            attempt_number: wanted.attempt_number,
+        };
+        let Ok(signal) = Signal::try_from(wanted.signal) else {
+            return;
+        };
+        if let Some(leader) = self.registry.leader(&key) {
+            processes::signal_run(leader, &key.marker(), signal);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One run's process: its output and its runtime's lines go to the worker, the worker's lines to its runtime.
+//!
+//! Nothing is read that the worker has no room for, so a run that says more than its worker takes waits in its own
+//! writes. The end is told after everything that was said before it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, BytesMut};
+use helmr_guest_wire::{Body, Exit, OutputChunk, OutputStream, RunExited, RunLine, RunOutput};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::channel::Channel;
+use crate::lines::{Line, Splitter};
+use crate::registry::RunKey;
+use crate::spawn::Started;
+
+const CHUNK_BYTES: usize = 64 << 10;
+/// Output is not read while more than this waits for the worker.
+const OUTPUT_ROOM_BYTES: usize = 1 << 20;
+/// Lines go on longer, so that a flood of output does not hold up the runtime.
+const LINES_ROOM_BYTES: usize = 16 << 20;
+/// How long a descendant that holds a pipe can hold up the news of the end.
+const AFTER_EXIT: Duration = Duration::from_millis(200);
+/// More than this cannot have been in a pipe when the process ended, so it is of a descendant's making.
+const AFTER_EXIT_BYTES: usize = 1 << 20;
+
+/// Carries a run until its process is gone and what it said is queued; gives the position of the frame that tells so.
+pub(crate) async fn supervise(
+    key: RunKey,
+    process: Started,
+    lines: mpsc::UnboundedReceiver<Vec<u8>>,
+    exit: oneshot::Receiver<Exit>,
+    channel: Rc<Channel>,
+) -> Option<u64> {
+    let mut run = Run {
+        key,
+        channel,
+        stdout: Output::new(OutputStream::Stdout, process.stdout),
+        stderr: Output::new(OutputStream::Stderr, process.stderr),
+        splitter: Splitter::default(),
+    };
+    let exit = run.carry(process.channel, lines, exit).await;
+    // A server left behind must not be killed by its own next line: what it says goes nowhere, but it goes.
+    for left in [run.stdout.pipe.take(), run.stderr.pipe.take()]
+        .into_iter()
+        .flatten()
+    {
+        tokio::task::spawn_local(discard(left));
+    }
+    run.channel.push(Body::RunExited(RunExited {
+        run_id: run.key.run_id.clone(),
+        attempt_number: run.key.attempt_number,
+        exit: Some(exit),
+    }))
+}
+
+struct Run {
+    key: RunKey,
+    channel: Rc<Channel>,
+    stdout: Output,
+    stderr: Output,
+    splitter: Splitter,
+}
+
+/// What is known of the process's end.
+struct Ended {
+    exit: Exit,
+    /// When what is still open is left.
+    until: Instant,
+    /// How much more is read.
+    budget: usize,
+    /// Whether the worker had no room: the time that took is not counted.
+    held_up: bool,
+}
+
+impl Run {
+    async fn carry(
+        &mut self,
+        runtime: UnixStream,
+        mut lines: mpsc::UnboundedReceiver<Vec<u8>>,
+        mut exit: oneshot::Receiver<Exit>,
+    ) -> Exit {
+        let (mut reader, mut writer) = runtime.into_split();
+        let mut reading = true;
+        let mut writing = true;
+        let mut pending = BytesMut::new();
+        let mut waiting = self.channel.watch_waiting();
+        let mut ended: Option<Ended> = None;
+        loop {
+            let held = *waiting.borrow_and_update();
+            let (output_room, lines_room) = (held < OUTPUT_ROOM_BYTES, held < LINES_ROOM_BYTES);
+            if let Some(end) = &mut ended {
+                if !reading && self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+                    || end.budget == 0
+                {
+                    return std::mem::take(&mut end.exit);
+                }
+                // What the process said before its end waits in the pipes for as long as the worker has no room.
+                if !output_room {
+                    end.held_up = true;
+                } else if std::mem::take(&mut end.held_up) {
+                    end.until = Instant::now() + AFTER_EXIT;
+                }
+            }
+            let until = ended.as_ref().map(|end| end.until);
+            // Every arm is cancel-safe: reads and writes move bytes only when they complete.
+            let read = tokio::select! {
+                chunk = self.stdout.read(), if output_room && self.stdout.pipe.is_some() => self.send_output(chunk),
+                chunk = self.stderr.read(), if output_room && self.stderr.pipe.is_some() => self.send_output(chunk),
+                read = reader.read_buf(self.splitter.input()), if reading && lines_room => {
+                    let bytes = read.unwrap_or(0);
+                    self.send_lines();
+                    if bytes == 0 {
+                        reading = false;
+                        self.send_rest();
+                    }
+                    bytes
+                }
+                written = writer.write_buf(&mut pending), if writing && !pending.is_empty() => {
+                    writing = written.is_ok();
+                    0
+                }
+                line = lines.recv(), if writing && pending.is_empty() => {
+                    match line {
+                        Some(line) => {
+                            pending.put_slice(&line);
+                            pending.put_u8(b'\n');
+                        }
+                        None => writing = false,
+                    }
+                    0
+                }
+                status = &mut exit, if ended.is_none() => {
+                    let exit = status.unwrap_or_default();
+                    let until = Instant::now() + AFTER_EXIT;
+                    ended = Some(Ended { exit, until, budget: AFTER_EXIT_BYTES, held_up: false });
+                    0
+                }
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() && output_room => {
+                    self.take_what_is_there(&mut reader);
+                    return ended.map(|end| end.exit).unwrap_or_default();
+                }
+                _ = waiting.changed(), if !output_room || !lines_room => 0,
+            };
+            if let Some(end) = &mut ended {
+                end.budget = end.budget.saturating_sub(read);
+            }
+        }
+    }
+
+    /// Reads without waiting. The time may have passed while the machine was paused, before anything could be read.
+    fn take_what_is_there(&mut self, reader: &mut OwnedReadHalf) {
+        let mut budget = AFTER_EXIT_BYTES;
+        while let Some(chunk) = self.stdout.try_read().or_else(|| self.stderr.try_read()) {
+            budget = budget.saturating_sub(self.send_output(Some(chunk)));
+            if budget == 0 {
+                break;
+            }
+        }
+        while budget > 0
+            && reader
+                .try_read_buf(self.splitter.input())
+                .is_ok_and(|bytes| bytes > 0)
+        {
+            budget = budget.saturating_sub(CHUNK_BYTES);
+            self.send_lines();
+        }
+        self.send_rest();
+    }
+
+    /// Queues a chunk and says how long it was.
+    fn send_output(&self, chunk: Option<OutputChunk>) -> usize {
+        let Some(chunk) = chunk else { return 0 };
+        let bytes = chunk.data.len();
+        self.channel.push(Body::RunOutput(RunOutput {
+            run_id: self.key.run_id.clone(),
+            attempt_number: self.key.attempt_number,
+            chunks: vec![chunk],
+        }));
+        bytes
+    }
+
+    fn send_lines(&mut self) {
+        while let Some(line) = self.splitter.next() {
+            self.send_line(line);
+        }
+    }
+
+    fn send_rest(&mut self) {
+        if let Some(line) = self.splitter.rest() {
+            self.send_line(line);
+        }
+    }
+
+    fn send_line(&self, line: Line) {
+        self.channel.push(Body::RunLine(RunLine {
+            run_id: self.key.run_id.clone(),
+            attempt_number: self.key.attempt_number,
+            line: line.bytes,
+            cut_from_bytes: line.cut_from_bytes,
+        }));
+    }
+}
+
+/// One of a process's two output streams.
+struct Output {
+    stream: OutputStream,
+    /// `None` once it has ended.
+    pipe: Option<Receiver>,
+    buffer: Box<[u8]>,
+    offset: u64,
+}
+
+impl Output {
+    fn new(stream: OutputStream, pipe: Receiver) -> Self {
+        Self {
+            stream,
+            pipe: Some(pipe),
+            buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            offset: 0,
+        }
+    }
+
+    /// The next bytes; `None` at the end. Cancel-safe.
+    async fn read(&mut self) -> Option<OutputChunk> {
+        let Some(pipe) = &mut self.pipe else {
+            return std::future::pending().await;
+        };
+        let read = pipe.read(&mut self.buffer).await.unwrap_or(0);
+        if read == 0 {
+            self.pipe = None;
+        }
+        self.chunk(read)
+    }
+
+    /// The bytes that are there now.
+    fn try_read(&mut self) -> Option<OutputChunk> {
+        let read = self.pipe.as_ref()?.try_read(&mut self.buffer).unwrap_or(0);
+        self.chunk(read)
+    }
+
+    fn chunk(&mut self, read: usize) -> Option<OutputChunk> {
+        let data = self
+            .buffer
+            .get(..read)
+            .filter(|data| !data.is_empty())?
+            .to_vec();
+        let chunk = OutputChunk {
+            stream: self.stream.into(),
+            offset: self.offset,
+            data,
+        };
+        self.offset += u64::try_from(read).unwrap_or(u64::MAX);
+        Some(chunk)
+    }
+}
+
+async fn discard(mut pipe: Receiver) {
+    let mut buffer = [0; 4096];
+    while pipe.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+}
