@@ -14,6 +14,7 @@ git           git                     tests and the demo
 gcc           gcc                     C code under Rust crates
 -             libc6-dev               C code under Rust crates
 make          make                    C code under Rust crates
+shellcheck    shellcheck              tests of the scripts
 -             ca-certificates         downloads
 -             debian-archive-keyring  the base image
 '

@@ -5,7 +5,7 @@
 rust_folder() {
   printf '%s' "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
 }
-readonly GO_FOLDER=/usr/local/go/bin
+readonly GO_FOLDER=${GOROOT:-/usr/local/go}/bin
 
 # Prints each executable of the name $1 in PATH and then in the folder $2, best first.
 candidates() {
