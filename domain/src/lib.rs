@@ -5,14 +5,35 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod decision;
+mod event;
+mod failure;
 mod id;
 mod json;
+pub mod lease;
+pub mod limits;
+pub mod machine;
+mod moment;
 mod name;
+pub mod placement;
+mod refusal;
+pub mod run;
 mod scope;
+pub mod session;
+pub mod stream;
 mod time;
+pub mod timer;
+pub mod token;
+pub mod wait;
 
+pub use decision::Decision;
+pub use event::{Event, EventKind, UnknownEventKind};
+pub use failure::{Failure, FailureKind, UnknownFailureKind};
 pub use id::*;
 pub use json::{CanonicalJson, NotCanonical};
+pub use lease::Epoch;
+pub use moment::Moment;
 pub use name::{NameError, QueueName, ResourceName, Slug, StreamName};
+pub use refusal::Refusal;
 pub use scope::Scope;
 pub use time::{Duration, InvalidDuration, Timestamp};

@@ -1,0 +1,29 @@
+//! Limits and defaults of the product, each given once.
+
+use crate::Duration;
+
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
+pub const HOT_WINDOW: Duration = Duration::from_secs(2);
+pub const HOT_WINDOW_LONGEST: Duration = Duration::from_secs(600);
+pub const MAX_DURATION: Duration = Duration::from_secs(900);
+pub const MAX_DURATION_SHORTEST: Duration = Duration::from_secs(5);
+pub const MAX_DURATION_LONGEST: Duration = Duration::from_secs(86_400);
+/// Between the abort of a task's signal and the kill of its processes.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long after the kill was due a worker may take to tell of it, before the run ends without its word.
+pub const STOP_REPORT_SLACK: Duration = Duration::from_secs(5);
+/// How long a parked run may take to wake for its grace.
+pub const STOP_WAKE_LIMIT: Duration = Duration::from_secs(60);
+pub const AUTO_STOP_AFTER: Duration = Duration::from_secs(300);
+pub const WORKER_LOST_AFTER: Duration = Duration::from_secs(120);
+/// CPU is a quota: a worker takes this many times what it has.
+pub const CPU_OVERCOMMIT: u64 = 8;
+/// Dispatches of a run whose machine dies before task code starts, before that is taken for the sandbox's fault.
+pub const DISPATCHES_BEFORE_START: u32 = 5;
+/// Restores of one checkpoint that fail, before it is taken for unusable.
+pub const RESTORES: u32 = 5;
+/// Bytes of stdout, and of stderr, that are kept of a run.
+pub const LOG_KEPT_BYTES: u64 = 64 * 1024 * 1024;
+pub const RUN_METADATA_BYTES: usize = 256 * 1024;
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(30 * 86_400);
+pub const IDEMPOTENCY_SECRETS_KEPT: Duration = Duration::from_secs(86_400);

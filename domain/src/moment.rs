@@ -1,0 +1,71 @@
+//! The instant of an operation and the randomness that it may use.
+
+use std::cell::Cell;
+
+use crate::Timestamp;
+
+/// The two things an operation may not fetch for itself, so that it can be replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub now: Timestamp,
+    /// Ten random bytes: the first id made in the operation has them, each further one the next number.
+    pub seed: [u8; 10],
+}
+
+impl Moment {
+    #[must_use]
+    pub const fn new(now: Timestamp, seed: [u8; 10]) -> Self {
+        Self { now, seed }
+    }
+
+    /// The ids of one operation. An operation that is tried again starts over and makes the same ids.
+    #[must_use]
+    pub fn ids(self) -> IdMaker {
+        IdMaker {
+            moment: self,
+            made: Cell::new(0),
+        }
+    }
+}
+
+/// Makes the ids of one operation.
+#[derive(Debug)]
+pub struct IdMaker {
+    moment: Moment,
+    made: Cell<u64>,
+}
+
+impl IdMaker {
+    /// Makes the next id: `ids.make(RunId::new)`.
+    pub fn make<Id>(&self, new: fn(Timestamp, [u8; 10]) -> Id) -> Id {
+        let mut wide = [0_u8; 16];
+        wide[6..].copy_from_slice(&self.moment.seed);
+        let number = u128::from_be_bytes(wide).wrapping_add(u128::from(self.made.get()));
+        self.made.set(self.made.get() + 1);
+        let mut random = [0_u8; 10];
+        random.copy_from_slice(&number.to_be_bytes()[6..]);
+        new(self.moment.now, random)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RunId, WaitId};
+
+    #[test]
+    fn ids_of_one_operation_differ_and_repeat_when_it_is_tried_again() {
+        let moment = Moment::new(Timestamp::from_micros(1_000), [255; 10]);
+        let made = |moment: Moment| {
+            let ids = moment.ids();
+            (
+                ids.make(RunId::new),
+                ids.make(RunId::new),
+                ids.make(WaitId::new),
+            )
+        };
+        let (first, second, _) = made(moment);
+        assert_ne!(first, second);
+        assert_eq!(made(moment), made(moment));
+    }
+}

@@ -1,0 +1,112 @@
+//! Read positions of a session's input stream: the lowest unread sequence and what was consumed above it.
+
+use std::collections::BTreeSet;
+
+/// Which way a stream runs, seen from the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Input,
+    Output,
+}
+
+impl Direction {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+        }
+    }
+}
+
+/// What a session has consumed of a stream. Sequences count from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    lowest_unread: u64,
+    consumed_above: BTreeSet<u64>,
+}
+
+impl Default for Positions {
+    fn default() -> Self {
+        Self {
+            lowest_unread: 1,
+            consumed_above: BTreeSet::new(),
+        }
+    }
+}
+
+impl Positions {
+    /// Takes what a database kept.
+    #[must_use]
+    pub fn from_stored(lowest_unread: u64, consumed_above: BTreeSet<u64>) -> Self {
+        Self {
+            lowest_unread: lowest_unread.max(1),
+            consumed_above,
+        }
+    }
+
+    #[must_use]
+    pub const fn lowest_unread(&self) -> u64 {
+        self.lowest_unread
+    }
+
+    #[must_use]
+    pub const fn consumed_above(&self) -> &BTreeSet<u64> {
+        &self.consumed_above
+    }
+
+    #[must_use]
+    pub fn is_unread(&self, sequence: u64) -> bool {
+        sequence >= self.lowest_unread && !self.consumed_above.contains(&sequence)
+    }
+
+    /// Whether anything up to and with `last` is unread.
+    #[must_use]
+    pub fn has_unread(&self, last: u64) -> bool {
+        (self.lowest_unread..=last).any(|sequence| self.is_unread(sequence))
+    }
+
+    /// Marks one record as read. Doing it again changes nothing. Answers whether it was unread.
+    pub fn consume(&mut self, sequence: u64) -> bool {
+        if !self.is_unread(sequence) {
+            return false;
+        }
+        self.consumed_above.insert(sequence);
+        while self.consumed_above.remove(&self.lowest_unread) {
+            self.lowest_unread += 1;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_stays_unread_until_it_is_consumed() {
+        let mut positions = Positions::default();
+        assert!(positions.consume(2) && positions.consume(3));
+        assert_eq!(positions.lowest_unread(), 1);
+        assert!(positions.is_unread(1) && !positions.is_unread(2) && positions.is_unread(4));
+        assert!(positions.consume(1));
+        assert_eq!(positions.lowest_unread(), 4);
+        assert!(positions.consumed_above().is_empty());
+    }
+
+    #[test]
+    fn consuming_again_changes_nothing() {
+        let mut positions = Positions::default();
+        assert!(positions.consume(1) && !positions.consume(1));
+        assert_eq!(positions.lowest_unread(), 2);
+    }
+
+    #[test]
+    fn what_lies_beyond_the_end_is_not_unread() {
+        let mut positions = Positions::default();
+        assert!(!positions.has_unread(0) && positions.has_unread(1));
+        positions.consume(1);
+        assert!(!positions.has_unread(1) && positions.has_unread(2));
+    }
+}
