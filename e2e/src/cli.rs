@@ -69,9 +69,20 @@ impl Cli {
         all.push("--json");
         let outcome = self.run(&all).await?;
         if outcome.code != 0 {
-            bail!("helmr {} exited {}: {}{}", all.join(" "), outcome.code, outcome.stdout, outcome.stderr);
+            bail!(
+                "helmr {} exited {}: {}{}",
+                all.join(" "),
+                outcome.code,
+                outcome.stdout,
+                outcome.stderr
+            );
         }
-        serde_json::from_str(&outcome.stdout)
-            .with_context(|| format!("helmr {} printed no JSON: {}", all.join(" "), outcome.stdout))
+        serde_json::from_str(&outcome.stdout).with_context(|| {
+            format!(
+                "helmr {} printed no JSON: {}",
+                all.join(" "),
+                outcome.stdout
+            )
+        })
     }
 }

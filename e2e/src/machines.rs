@@ -21,7 +21,9 @@ impl Machines {
     #[must_use]
     pub fn processes(&self) -> Vec<i32> {
         let needle = self.data_dir.join("worker").to_string_lossy().into_owned();
-        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
         entries
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
             .filter(|pid| {
@@ -57,10 +59,16 @@ impl Machines {
     #[must_use]
     pub fn cgroups(&self) -> Vec<PathBuf> {
         let machines: Vec<String> = fs::read_dir(self.data_dir.join("worker/machines"))
-            .map(|entries| entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+            .map(|entries| {
+                entries
+                    .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                    .collect()
+            })
             .unwrap_or_default();
         let mut found = Vec::new();
-        let Ok(controllers) = fs::read_dir("/sys/fs/cgroup") else { return found };
+        let Ok(controllers) = fs::read_dir("/sys/fs/cgroup") else {
+            return found;
+        };
         for controller in controllers.flatten() {
             collect_named(&controller.path(), &machines, 3, &mut found);
         }
@@ -72,8 +80,13 @@ fn collect_named(directory: &Path, names: &[String], depth: u32, found: &mut Vec
     if depth == 0 {
         return;
     }
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if names.iter().any(|known| name.contains(known.as_str())) {
@@ -96,6 +109,9 @@ fn mounts_under(directory: &Path) -> Vec<String> {
 }
 
 fn is_zombie(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    })
 }

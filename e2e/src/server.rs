@@ -24,7 +24,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hot_window: "0ms", drain_grace: "1s", kill_at: None }
+        Self {
+            hot_window: "0ms",
+            drain_grace: "1s",
+            kill_at: None,
+        }
     }
 }
 
@@ -53,13 +57,21 @@ impl Server {
     /// As [`Server::start`].
     pub async fn start_on(data: tempfile::TempDir, options: Options) -> Result<Self> {
         let port = free_port()?;
-        let mut server = Self { child: None, data, port, api_key: String::new() };
+        let mut server = Self {
+            child: None,
+            data,
+            port,
+            api_key: String::new(),
+        };
         server.spawn(&options)?;
         server.await_ready().await?;
-        let text = fs::read_to_string(server.data_dir().join("credentials.json")).context("read credentials.json")?;
+        let text = fs::read_to_string(server.data_dir().join("credentials.json"))
+            .context("read credentials.json")?;
         let credentials: Value = serde_json::from_str(&text)?;
-        server.api_key =
-            credentials["api_key"].as_str().context("credentials.json has no api_key")?.to_owned();
+        server.api_key = credentials["api_key"]
+            .as_str()
+            .context("credentials.json has no api_key")?
+            .to_owned();
         Ok(server)
     }
 
@@ -76,7 +88,10 @@ impl Server {
     }
 
     fn spawn(&mut self, options: &Options) -> Result<()> {
-        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())?;
         let mut command = Command::new(binary()?);
         command
             .arg("up")
@@ -87,7 +102,10 @@ impl Server {
             .env("HOME", self.home())
             .env("XDG_CONFIG_HOME", self.home().join(".config"))
             .env("NO_COLOR", "1")
-            .env("HELMR_LOG", "info,helmr_worker=debug,helmr_control=debug,helmr_machine=debug")
+            .env(
+                "HELMR_LOG",
+                "info,helmr_worker=debug,helmr_control=debug,helmr_machine=debug",
+            )
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -102,10 +120,16 @@ impl Server {
         let url = format!("{}/readyz", self.url());
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            if reqwest::get(&url).await.is_ok_and(|answer| answer.status() == 200) {
+            if reqwest::get(&url)
+                .await
+                .is_ok_and(|answer| answer.status() == 200)
+            {
                 return Ok(());
             }
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten());
             if let Some(status) = ended {
                 self.child = None;
                 bail!("helmr up ended with {status}:\n{}", self.log_tail());
@@ -138,7 +162,10 @@ impl Server {
         while child.try_wait()?.is_none() {
             if Instant::now() > end {
                 self.child = Some(child);
-                bail!("the server still runs after {limit:?}:\n{}", self.log_tail());
+                bail!(
+                    "the server still runs after {limit:?}:\n{}",
+                    self.log_tail()
+                );
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -188,7 +215,9 @@ impl Server {
 
     #[must_use]
     pub fn machines(&self) -> Machines {
-        Machines { data_dir: self.data_dir().to_owned() }
+        Machines {
+            data_dir: self.data_dir().to_owned(),
+        }
     }
 
     /// The command line, signed in to this server.
@@ -196,7 +225,12 @@ impl Server {
     /// # Errors
     /// If there is no binary.
     pub fn cli(&self) -> Result<Cli> {
-        Ok(Cli { binary: binary()?, api_url: self.url(), api_key: self.api_key.clone(), home: self.home() })
+        Ok(Cli {
+            binary: binary()?,
+            api_url: self.url(),
+            api_key: self.api_key.clone(),
+            home: self.home(),
+        })
     }
 
     /// A request with the API key.
@@ -213,7 +247,11 @@ impl Server {
     /// # Errors
     /// If the server does not answer, or not in JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
-        let answer = self.request(reqwest::Method::POST, path).json(body).send().await?;
+        let answer = self
+            .request(reqwest::Method::POST, path)
+            .json(body)
+            .send()
+            .await?;
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 
@@ -256,7 +294,12 @@ impl Server {
     ///
     /// # Errors
     /// With the run as last seen and the server's log.
-    pub async fn await_run(&self, run: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub async fn await_run(
+        &self,
+        run: &str,
+        what: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
         poll_until(what, Duration::from_secs(60), || async {
             // A server that is being restarted answers nothing for a moment.
             let seen = match self.run(run).await {
@@ -266,7 +309,8 @@ impl Server {
             if holds(&seen) {
                 return Ok(Ok(seen));
             }
-            let ended = ["succeeded", "failed", "cancelled", "expired"].contains(&seen["status"].as_str().unwrap_or(""));
+            let ended = ["succeeded", "failed", "cancelled", "expired"]
+                .contains(&seen["status"].as_str().unwrap_or(""));
             if ended {
                 bail!("the run ended before {what}: {seen:#}");
             }
@@ -292,7 +336,12 @@ impl Server {
     /// # Errors
     /// As [`Server::await_run`].
     pub async fn await_output(&self, run: &str) -> Result<Value> {
-        Ok(self.await_run(run, "the run to succeed", |run| run["status"] == "succeeded").await?["output"].take())
+        Ok(self
+            .await_run(run, "the run to succeed", |run| {
+                run["status"] == "succeeded"
+            })
+            .await?["output"]
+            .take())
     }
 
     /// Waits for an end and returns the run.
@@ -301,7 +350,8 @@ impl Server {
     /// As [`Server::await_run`].
     pub async fn await_end_of(&self, run: &str) -> Result<Value> {
         self.await_run(run, "the run to end", |run| {
-            ["succeeded", "failed", "cancelled", "expired"].contains(&run["status"].as_str().unwrap_or(""))
+            ["succeeded", "failed", "cancelled", "expired"]
+                .contains(&run["status"].as_str().unwrap_or(""))
         })
         .await
     }
@@ -336,5 +386,7 @@ impl Drop for Server {
 
 /// A port that nobody listens on now. The server binds it a moment later; a test that loses that race fails loudly.
 fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
 }

@@ -22,7 +22,9 @@ pub(crate) async fn fresh_copy() -> Result<tempfile::TempDir> {
     if !template.ready() {
         template.make().await?;
     }
-    let copy = tempfile::Builder::new().prefix("helmr-e2e-").tempdir_in(root())?;
+    let copy = tempfile::Builder::new()
+        .prefix("helmr-e2e-")
+        .tempdir_in(root())?;
     copy_tree(&template.directory, copy.path())?;
     Ok(copy)
 }
@@ -39,11 +41,17 @@ struct Template {
 
 fn lock_template() -> Result<Template> {
     fs::create_dir_all(root())?;
-    let file = fs::File::options().create(true).append(true).open(root().join("template.lock"))?;
+    let file = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(root().join("template.lock"))?;
     let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
         .map_err(|(_, error)| error)
         .context("lock the template")?;
-    Ok(Template { directory: root().join(format!("template-{}", stamp()?)), _lock: lock })
+    Ok(Template {
+        directory: root().join(format!("template-{}", stamp()?)),
+        _lock: lock,
+    })
 }
 
 /// Changes with the binary, the image and the fixtures, so that a stale template is never used.
@@ -51,7 +59,11 @@ fn stamp() -> Result<String> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     let mut inputs = vec![binary()?, image()?];
-    let mut folders = vec![fixtures(), repository().join("examples"), repository().join("sdk/typescript/dist")];
+    let mut folders = vec![
+        fixtures(),
+        repository().join("examples"),
+        repository().join("sdk/typescript/dist"),
+    ];
     while let Some(folder) = folders.pop() {
         let mut entries: Vec<_> = fs::read_dir(&folder)
             .with_context(|| format!("read {}", folder.display()))?
@@ -61,7 +73,11 @@ fn stamp() -> Result<String> {
             if entry.file_name() == "node_modules" {
                 continue;
             }
-            if entry.file_type()?.is_dir() { folders.push(entry.path()) } else { inputs.push(entry.path()) }
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path())
+            } else {
+                inputs.push(entry.path())
+            }
         }
     }
     for input in inputs {
@@ -96,16 +112,28 @@ impl Template {
                 fs::remove_dir_all(old.path())?;
             }
         }
-        let fresh = tempfile::Builder::new().prefix("helmr-e2e-").tempdir_in(root())?;
+        let fresh = tempfile::Builder::new()
+            .prefix("helmr-e2e-")
+            .tempdir_in(root())?;
         let mut server = Server::start_on(fresh, Options::default()).await?;
         let cli = server.cli()?;
         let image = image()?;
-        cli.json(&["image", "import", "--name", "node:24-bookworm-slim", &image.to_string_lossy()])
+        cli.json(&[
+            "image",
+            "import",
+            "--name",
+            "node:24-bookworm-slim",
+            &image.to_string_lossy(),
+        ])
+        .await
+        .context("import the base image")?;
+        cli.json(&["deploy", &fixtures().to_string_lossy()])
             .await
-            .context("import the base image")?;
-        cli.json(&["deploy", &fixtures().to_string_lossy()]).await.context("deploy the fixture project")?;
+            .context("deploy the fixture project")?;
         // One run brings image, seed and bundle to the worker.
-        let (_, run) = server.start_session(&serde_json::json!({"task": "answer"})).await?;
+        let (_, run) = server
+            .start_session(&serde_json::json!({"task": "answer"}))
+            .await?;
         server.await_output(&run).await?;
         if server.terminate().await? != 0 {
             bail!("the server did not stop cleanly:\n{}", server.log_tail());
@@ -118,7 +146,11 @@ impl Template {
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     let copy = |options: &[&str], from: &Path, to: &Path| -> Result<()> {
-        let status = Command::new("cp").args(options).arg(from).arg(to).status()?;
+        let status = Command::new("cp")
+            .args(options)
+            .arg(from)
+            .arg(to)
+            .status()?;
         if !status.success() {
             bail!("cp {} {}: {status}", from.display(), to.display());
         }
@@ -136,7 +168,11 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
                 for part in fs::read_dir(entry.path())? {
                     let part = part?;
                     let relative = format!("worker/{}", part.file_name().to_string_lossy());
-                    let options: &[&str] = if SHARED.contains(&relative.as_str()) { &["-al"] } else { &["-a"] };
+                    let options: &[&str] = if SHARED.contains(&relative.as_str()) {
+                        &["-al"]
+                    } else {
+                        &["-a"]
+                    };
                     copy(options, &part.path(), &to.join("worker"))?;
                 }
             }

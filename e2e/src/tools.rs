@@ -9,7 +9,10 @@ use anyhow::{Context, Result, bail};
 /// The root of the checkout.
 #[must_use]
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_else(|_| PathBuf::from(".."))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap_or_else(|_| PathBuf::from(".."))
 }
 
 /// The shipped binary.
@@ -22,7 +25,10 @@ pub fn binary() -> Result<PathBuf> {
         None => repository().join("target/release/helmr"),
     };
     if !path.is_file() {
-        bail!("{} is not there: run `cargo xtask build --release`", path.display());
+        bail!(
+            "{} is not there: run `cargo xtask build --release`",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -38,7 +44,10 @@ where
 {
     let end = Instant::now() + limit;
     loop {
-        let seen = match look().await.with_context(|| format!("while waiting for {what}"))? {
+        let seen = match look()
+            .await
+            .with_context(|| format!("while waiting for {what}"))?
+        {
             Ok(found) => return Ok(found),
             Err(seen) => seen,
         };

@@ -1,0 +1,27 @@
+//! Measures Helmr against bare baselines taken in the same run: `machine` against `runsc` driven by hand, `store` against a
+//! bare durable commit. Prints a table and keeps the latest in `bench/RESULTS.md`.
+//!
+//! The machine is shared and noisy: the rounds alternate between the two, medians are compared, and ratios and differences are
+//! what counts.
+
+mod bare;
+mod figures;
+mod machine;
+mod results;
+mod store;
+
+use anyhow::{Result, bail};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = match arguments.get(1) {
+        Some(rounds) => rounds.parse()?,
+        None => 15,
+    };
+    match arguments.first().map(String::as_str) {
+        Some("machine") => machine::run(rounds).await,
+        Some("store") => store::run(rounds).await,
+        _ => bail!("usage: cargo xtask bench machine|store [ROUNDS]"),
+    }
+}
