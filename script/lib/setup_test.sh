@@ -144,10 +144,10 @@ missing_rust_and_go_are_named_with_version_and_places() {
   local programs=$SCRATCH/programs checkout=$SCRATCH/no-rust
   programs_without "$programs" cargo go sudo
   fresh_checkout "$checkout"
-  try env PATH="$programs" HOME="$SCRATCH/home" CARGO_HOME= GOROOT="$SCRATCH/goroot" "$checkout/script/setup"
+  try env PATH="$programs" HOME="$SCRATCH/empty-home" CARGO_HOME= GOROOT="$SCRATCH/goroot" "$checkout/script/setup"
   expect_code 3
   expect_said "Rust $(rust_version)"
-  expect_said "looked for in: PATH and $SCRATCH/home/.cargo/bin"
+  expect_said "looked for in: PATH and $SCRATCH/empty-home/.cargo/bin"
   expect_said "Go $(go_version) or newer"
   expect_said "looked for in: PATH and $SCRATCH/goroot/bin"
   expect_not_said 'found:'
@@ -161,9 +161,13 @@ rust_and_go_of_other_versions_are_named_with_what_was_found() {
   programs_without "$SCRATCH/programs-old" sudo
   fake_program "$SCRATCH/programs-old/cargo" 'cargo 1.63.0 (fd9c4297c 2022-07-01)'
   fake_program "$SCRATCH/programs-old/go" 'go version go1.19.8 linux/amd64'
+  # What rustup's cargo does for a toolchain that is not installed.
+  mkdir -p "$SCRATCH/home/.cargo/bin"
+  ln -sf /bin/false "$SCRATCH/home/.cargo/bin/cargo"
   try env PATH="$SCRATCH/programs-old" HOME="$SCRATCH/home" CARGO_HOME= GOROOT="$SCRATCH/goroot" "$checkout/script/setup"
   expect_code 3
   expect_said "found: $SCRATCH/programs-old/cargo, 1.63.0"
+  expect_said "found: $SCRATCH/home/.cargo/bin/cargo, which does not have this version installed"
   expect_said "found: $SCRATCH/programs-old/go, 1.19.8"
 }
 

@@ -15,13 +15,14 @@ candidates() {
   } | awk '!seen[$0]++'
 }
 
-# Prints the version of a cargo, without letting rustup fetch a toolchain for the question.
+# Prints the version of a cargo, or nothing if it has none: rustup's stands for a toolchain that may not be installed,
+# and must not fetch it for the question.
 version_of_cargo() {
-  (cd "$HELMR_ROOT" && RUSTUP_AUTO_INSTALL=0 "$1" --version 2>/dev/null) | sed -nE 's/^cargo ([0-9.]+).*/\1/p'
+  (cd "$HELMR_ROOT" && RUSTUP_AUTO_INSTALL=0 "$1" --version 2>/dev/null || true) | sed -nE 's/^cargo ([0-9.]+).*/\1/p'
 }
 
 version_of_go() {
-  (cd / && GOTOOLCHAIN=local "$1" version 2>/dev/null) | sed -nE 's/^go version go([0-9.]+).*/\1/p'
+  (cd / && GOTOOLCHAIN=local "$1" version 2>/dev/null || true) | sed -nE 's/^go version go([0-9.]+).*/\1/p'
 }
 
 # Prints the path of a cargo of the pinned version.
@@ -29,7 +30,7 @@ find_cargo() {
   local cargo wanted
   wanted=$(rust_version)
   while read -r cargo; do
-    [[ $(version_of_cargo "$cargo") == "$wanted" ]] && echo "$cargo" && return 0
+    if [[ $(version_of_cargo "$cargo") == "$wanted" ]]; then echo "$cargo" && return 0; fi
   done < <(candidates cargo "$(rust_folder)")
   return 1
 }
@@ -40,7 +41,7 @@ find_go() {
   wanted=$(go_version)
   while read -r go; do
     version=$(version_of_go "$go")
-    [[ -n $version ]] && at_least "$version" "$wanted" && echo "$go" && return 0
+    if [[ -n $version ]] && at_least "$version" "$wanted"; then echo "$go" && return 0; fi
   done < <(candidates go "$GO_FOLDER")
   return 1
 }
@@ -52,7 +53,7 @@ explain_missing() {
   say "      looked for in: PATH and $folder"
   while read -r found; do
     version=$("$version_of" "$found")
-    say "      found: $found, ${version:-which does not say its version}"
+    say "      found: $found, ${version:-which does not have this version installed}"
   done < <(candidates "$program" "$folder")
   say "      $how"
 }
