@@ -1,0 +1,60 @@
+//! The front door of `@helmr/sdk`: authoring, what a task calls while it runs, and the client.
+
+export { defineConfig, type ProjectConfig } from "./authoring/config.ts";
+export type { TaskContext } from "./authoring/context.ts";
+export { type Image, type ImageStep, image, type RunStepOptions } from "./authoring/image.ts";
+export { type Queue, type QueueOptions, queue } from "./authoring/queue.ts";
+export { type NetworkPolicy, type Resources, type Sandbox, sandbox } from "./authoring/sandbox.ts";
+export { type ScheduledTaskOptions, type SchedulePayload, schedules } from "./authoring/schedules.ts";
+export type { SecretDir, SecretEnv, SecretFile, SecretPlacement } from "./authoring/secret.ts";
+export { type Cache, cache, type Source, source } from "./authoring/source.ts";
+export { type StreamOptions, streams } from "./authoring/streams.ts";
+export {
+  type PayloadTaskOptions,
+  type RetryOptions,
+  type ScheduleSettings,
+  type Task,
+  type TaskOptions,
+  type TaskSettings,
+  task,
+} from "./authoring/task.ts";
+export {
+  ConcurrentWaitError,
+  MisplacedCallError,
+  OperationError,
+  RunStoppedError,
+  SchemaMismatchError,
+  WaitError,
+  type WaitFailure,
+} from "./execution/errors.ts";
+export type {
+  InputFilter,
+  InputOnceOptions,
+  InputStream,
+  InputWaitOptions,
+  PeekOptions,
+  Subscription,
+} from "./execution/input-stream.ts";
+export { logger } from "./execution/logger.ts";
+export { metadata } from "./execution/metadata.ts";
+export type {
+  AppendOptions,
+  ListRecordsOptions,
+  OutputStream,
+  OutputWriter,
+  RecordPage,
+} from "./execution/output-stream.ts";
+export type { StreamRecord } from "./execution/records.ts";
+export { type TimerOptions, timers } from "./execution/timers.ts";
+export {
+  type CreatedToken,
+  type CreateTokenOptions,
+  type TaskToken,
+  type TokenData,
+  type TokenWaitOptions,
+  tokens,
+} from "./execution/tokens.ts";
+export type { WaitHandle, WaitResult } from "./execution/wait-handle.ts";
+export type { Duration, Size } from "./internal/duration.ts";
+export { JsonError, type JsonObject, type JsonValue } from "./internal/json.ts";
+export type { Schema, SchemaInput, SchemaIssue, SchemaOutput } from "./internal/schema.ts";

@@ -1,0 +1,150 @@
+//! The execution of one run: numbers the calls of the task, matches the answers, keeps the rule of one blocking wait.
+import { ConcurrentWaitError, OperationError, type RunStoppedError } from "../execution/errors.ts";
+import type { Execution, LogEntry, Outcome } from "../execution/slot.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../internal/json.ts";
+import type { Channel } from "./channel.ts";
+
+interface Pending {
+  readonly settle: (outcome: Outcome) => void;
+  readonly stop: ((reason: unknown) => void) | undefined;
+}
+
+/** The execution that the in-task APIs find. */
+export class TaskExecution implements Execution {
+  phase: Execution["phase"] = "loading";
+  readonly #channel: Channel;
+  readonly #fail: (error: unknown) => void;
+  readonly #stop = new AbortController();
+  readonly #pending = new Map<number, Pending>();
+  readonly #writes = new Set<Promise<unknown>>();
+  #calls = 0;
+  #active: string | undefined;
+  #metadata: JsonObject;
+
+  /** @param fail ends the run with an error that nobody in the task awaits. */
+  constructor(channel: Channel, metadata: JsonObject, fail: (error: unknown) => void) {
+    this.#channel = channel;
+    this.#metadata = metadata;
+    this.#fail = fail;
+  }
+
+  /** `ctx.signal`. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  metadata(): JsonObject {
+    return this.#metadata;
+  }
+
+  raise(error: unknown): void {
+    this.#fail(error);
+  }
+
+  log(entry: LogEntry): void {
+    if (this.phase === "ended") return;
+    this.#channel.send(JSON.stringify({ type: "entry", ...entry, at_ms: Date.now() }));
+  }
+
+  call(op: string, args: JsonObject): Promise<JsonValue> {
+    const at = new Error();
+    const answered = this.#request(op, args, false).then((outcome) => {
+      if (!outcome.ok) throw refusal(outcome.error, at);
+      if (op.startsWith("metadata.") && isJsonObject(outcome.data)) this.#metadata = outcome.data;
+      return outcome.data;
+    });
+    this.#writes.add(answered);
+    const done = () => this.#writes.delete(answered);
+    answered.then(done, done);
+    return answered;
+  }
+
+  async wait(args: JsonObject, blocking: boolean): Promise<Outcome> {
+    // A stopped run registers no more waits: they could only outlive it.
+    this.signal.throwIfAborted();
+    if (!blocking) return this.#request("wait", { ...args, blocking }, true);
+    const label = waitLabel(args);
+    if (this.#active !== undefined) throw new ConcurrentWaitError(this.#active, label);
+    this.#active = label;
+    try {
+      return await this.#request("wait", { ...args, blocking }, true);
+    } finally {
+      this.#active = undefined;
+    }
+  }
+
+  /** Takes an answer of the worker. One that nobody waits for any more is dropped: answers may come twice. */
+  answer(document: JsonObject): void {
+    const id = Number(document.id);
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#forget(id);
+    pending.settle(outcomeOf(document));
+  }
+
+  /** Aborts `ctx.signal` and every wait. The first reason stays. */
+  cancel(reason: RunStoppedError): void {
+    if (this.signal.aborted) return;
+    for (const [id, pending] of this.#pending) {
+      if (pending.stop === undefined) continue;
+      this.#forget(id);
+      pending.stop(reason);
+    }
+    this.#stop.abort(reason);
+  }
+
+  /** Resolves when every write that was begun has its answer, whether or not the task awaited it. */
+  async settled(): Promise<void> {
+    while (this.#writes.size > 0) await Promise.allSettled(this.#writes);
+  }
+
+  #request(op: string, args: JsonObject, stoppable: boolean): Promise<Outcome> {
+    if (this.phase === "ended") {
+      return Promise.reject(new Error(`${op} was called after the run had ended`));
+    }
+    const id = ++this.#calls;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { settle: resolve, stop: stoppable ? reject : undefined });
+      this.#channel.ref();
+      this.#channel.send(JSON.stringify({ type: "call", id, op, args }));
+    });
+  }
+
+  #forget(id: number): void {
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#channel.unref();
+  }
+}
+
+function outcomeOf(document: JsonObject): Outcome {
+  if (document.ok === true) return { ok: true, data: document.data ?? null };
+  const error = isJsonObject(document.error) ? document.error : {};
+  const details = error.details;
+  return {
+    ok: false,
+    error: {
+      code: String(error.code ?? "internal"),
+      message: String(error.message ?? "the server gave no reason"),
+      ...(details !== undefined && { details }),
+    },
+  };
+}
+
+/** The error of a refused call, with the stack of the call: the answer's own would show only the channel. */
+function refusal(error: Extract<Outcome, { ok: false }>["error"], at: Error): OperationError {
+  const refused = new OperationError(error.code, error.message, error.details);
+  const frames = (at.stack ?? "").split("\n").slice(2).join("\n");
+  refused.stack = `${refused.name}: ${refused.message}\n${frames}`;
+  return refused;
+}
+
+function waitLabel(args: JsonObject): string {
+  switch (args.kind) {
+    case "token":
+      return `the wait for token ${String(args.token_id)}`;
+    case "stream":
+      return `the wait for input on "${String(args.stream)}"`;
+    default:
+      return "the wait for time";
+  }
+}
