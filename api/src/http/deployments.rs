@@ -67,12 +67,10 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct PromoteDeployment {}
 
-/// What the bundler found in a task project.
+/// What the bundler found in a task project: its own document, taken as it is.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Index {
-    /// Of this index and of the bundle's layout; 1.
-    pub bundle_format: u32,
     /// `project` of the configuration file: a project's slug or id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
@@ -81,50 +79,70 @@ pub struct Index {
     pub sandboxes: Vec<IndexedSandbox>,
     #[serde(default)]
     pub streams: Vec<IndexedStream>,
+    #[serde(default)]
+    pub bundle: IndexedBundle,
+}
+
+/// What is in the bundle archive.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexedBundle {
+    #[serde(default)]
+    pub files: Vec<IndexedFile>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexedFile {
+    pub path: String,
+    pub sha256: String,
+    pub size: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexedTask {
     pub id: String,
+    /// Bundled module, a path in the bundle.
+    pub module: String,
+    /// Export of the module.
+    pub export: String,
     /// Source file, relative to the project, for messages.
     pub file: String,
-    /// Export of the source file, for messages.
-    pub export: String,
-    pub entry: Entry,
-    /// Id of an indexed sandbox; absent: the default one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sandbox: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Names of the streams that the task's modules declare.
+    #[serde(default)]
+    pub streams: Vec<String>,
+    /// Id of an indexed sandbox; null: the default one.
+    #[serde(default)]
+    pub sandbox_id: Option<String>,
+    #[serde(default)]
     pub max_duration_seconds: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub queue: Option<IndexedQueue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ttl_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How long a run may be queued, in milliseconds.
+    #[serde(default)]
+    pub ttl: Option<u64>,
+    #[serde(default)]
     pub retry: Option<IndexedRetry>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub secrets: Vec<IndexedSecret>,
-    /// JSON Schema 2020-12; absent where the task takes no payload.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// JSON Schema 2020-12; null where the task takes no payload.
+    #[serde(default)]
     pub payload_schema: Option<Value>,
-}
-
-/// Where a task is in the bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Path in the bundle.
-    pub module: String,
-    pub export: String,
+    #[serde(default)]
+    pub schedule: Option<IndexedSchedule>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexedQueue {
     pub name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub concurrency_limit: Option<u32>,
+    #[serde(default)]
+    pub concurrency_key: Option<String>,
+    #[serde(default)]
+    pub priority: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -132,21 +150,31 @@ pub struct IndexedQueue {
 pub struct IndexedRetry {
     /// 1 to 10.
     pub max_attempts: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub backoff: Option<IndexedBackoff>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexedBackoff {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub min_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub max_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub factor: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub jitter: Option<bool>,
+}
+
+/// When a scheduled task starts by itself.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexedSchedule {
+    pub cron: String,
+    pub timezone: String,
+    pub overlap: String,
+    pub catch_up: String,
 }
 
 /// A secret and where the task wants it: exactly one of `env`, `file` and `dir`.
@@ -169,19 +197,15 @@ pub struct IndexedSecret {
 #[serde(deny_unknown_fields)]
 pub struct IndexedSandbox {
     pub id: String,
-    /// Absent where the sandbox is not exported but used by an exported task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub export: Option<String>,
-    pub image: IndexedImage,
+    #[serde(default)]
+    pub image: Option<IndexedImage>,
     /// `/workspace` unless told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub workspace_path: Option<String>,
     #[serde(default)]
     pub resources: IndexedResources,
     /// `{"internet": true | false | {"allow": […], "deny": […]}}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub network: Option<Value>,
     #[serde(default)]
     pub pinned: bool,
@@ -190,31 +214,35 @@ pub struct IndexedSandbox {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexedResources {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cpu_millis: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub memory_bytes: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub disk_bytes: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub processes: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexedImage {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub id: Option<String>,
     /// The argument of `from(…)`.
+    #[serde(default)]
     pub from: String,
-    /// `run`, `copy` and `copyFrom`, in order. This server refuses images that have any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// All steps, in order.
+    #[serde(default)]
     pub steps: Vec<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Kinds of step that need a build. This server refuses images that have any.
+    #[serde(default)]
+    pub steps_unsupported: Vec<String>,
+    #[serde(default)]
     pub workdir: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub env: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub user: Option<String>,
 }
 
@@ -223,11 +251,16 @@ pub struct IndexedImage {
 pub struct IndexedStream {
     pub name: String,
     pub direction: Direction,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub file: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub export: Option<String>,
+    #[serde(default)]
+    pub module: Option<String>,
+    /// The tasks that declare it.
+    #[serde(default)]
+    pub tasks: Vec<String>,
     /// JSON Schema 2020-12 of a record's data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub schema: Option<Value>,
 }

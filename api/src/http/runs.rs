@@ -13,7 +13,7 @@ pub struct Run {
     pub id: RunId,
     #[schema(value_type = String)]
     pub session_id: SessionId,
-    pub task_id: String,
+    pub task: String,
     #[schema(value_type = String)]
     pub deployment_id: DeploymentId,
     pub deployment_version: String,

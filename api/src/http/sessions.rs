@@ -13,7 +13,7 @@ pub struct Session {
     #[schema(value_type = String, example = "ses_01k2m3n4p5q6r7s8t9v0w1x2y3")]
     pub id: SessionId,
     pub external_id: Option<String>,
-    pub task_id: String,
+    pub task: String,
     #[schema(value_type = String)]
     pub deployment_id: DeploymentId,
     #[schema(value_type = String)]
@@ -57,7 +57,7 @@ pub enum SessionActivity {
 #[serde(deny_unknown_fields)]
 pub struct StartSession {
     #[schema(value_type = String, example = "release")]
-    pub task_id: ResourceName,
+    pub task: ResourceName,
     /// Absent where the task declares no payload. At most 4 MiB.
     #[serde(default, with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
