@@ -2,6 +2,7 @@
 //!
 //! Wire types only state shapes; rules live in `helmr-domain`. The worker protocol is apart from the public API.
 
+pub mod client;
 pub mod error;
 pub mod fault;
 pub mod http;

@@ -81,6 +81,6 @@ fn binary(workspace: &Workspace, profile: Profile) -> Result<()> {
     cargo
         .variable("HELMR_GUEST_PATH", workspace.guest())
         .variable("HELMR_SDK_PATH", workspace.sdk_package())
-        .variable("HELMR_SDK_MODULES_PATH", workspace.sdk_modules())
+        .variable("HELMR_SDK_KIT_PATH", workspace.sdk_kit())
         .run()
 }

@@ -1,7 +1,7 @@
 //! Running other programs: what they print is passed on, and a failure says how to repeat it.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -43,6 +43,13 @@ impl Run {
         run.command.current_dir(&run.directory);
         run.command.env("PATH", workspace.path_with_node()?);
         Ok(run)
+    }
+
+    /// Runs in this folder instead of the checkout's root.
+    pub(crate) fn directory(mut self, folder: &Path) -> Self {
+        self.directory = folder.to_owned();
+        self.command.current_dir(folder);
+        self
     }
 
     pub(crate) fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, args: I) -> Self {

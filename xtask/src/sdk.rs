@@ -1,6 +1,6 @@
 //! The TypeScript SDK: built with Node's tools, packed for the binary to carry.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,11 +10,14 @@ use crate::workspace::Workspace;
 
 const FOLDER: &str = "sdk/typescript";
 
+/// It is made once per build and read by everybody.
+const KIT_LEVEL: i32 = 17;
+
 /// The modules that the SDK's bundler loads, beside the package itself. The platform's part of esbuild is the one of the
 /// machine that builds, as the binary's is.
 const MODULES: [&str; 3] = ["@standard-schema/spec", "esbuild", "@esbuild/linux-x64"];
 
-/// Builds `dist` and packs it, once as the npm package and once as the modules that it needs to bundle.
+/// Builds `dist` and packs it: as the npm package, and as the kit with which `helmr deploy` bundles where there is none.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     install(workspace)?;
     npm(workspace)?.args(["run", "--silent", "build"]).run()?;
@@ -57,8 +60,7 @@ fn modified(path: &Path) -> Option<std::time::SystemTime> {
 }
 
 fn pack(workspace: &Workspace) -> Result<()> {
-    let out = workspace.path("target/sdk");
-    let staging = out.join("pack");
+    let staging = workspace.path("target/sdk/pack");
     if staging.exists() {
         std::fs::remove_dir_all(&staging)
             .with_context(|| format!("empty {}", staging.display()))?;
@@ -73,30 +75,50 @@ fn pack(workspace: &Workspace) -> Result<()> {
         .last()
         .context("npm pack named no file")?
         .trim();
-    publish(&staging.join(name), &workspace.sdk_package())?;
+    let package = staging.join(name);
+    let kit = kit(workspace, &staging, &package)?;
+    publish(&package, &workspace.sdk_package())?;
+    publish(&kit, &workspace.sdk_kit())?;
+    std::fs::remove_dir_all(&staging).with_context(|| format!("remove {}", staging.display()))
+}
 
-    let modules = workspace.path(FOLDER).join("node_modules");
+/// Makes a `node_modules` with the package and what it loads, as a compressed tar. The same files give the same bytes.
+fn kit(workspace: &Workspace, staging: &Path, package: &Path) -> Result<PathBuf> {
+    let installed = workspace.path(FOLDER).join("node_modules");
+    let modules = staging.join("node_modules");
     for module in MODULES {
         ensure!(
-            modules.join(module).is_dir(),
+            installed.join(module).is_dir(),
             "{FOLDER}/node_modules/{module} is missing: remove node_modules there and build again"
         );
     }
-    let archive = staging.join("modules.tgz");
+    let home = modules.join("@helmr/sdk");
+    std::fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
     Run::program(workspace, "tar")
-        .args(["--create", "--gzip", "--sort=name", "--mtime=@0"])
-        .args([
-            "--owner=0",
-            "--group=0",
-            "--numeric-owner",
-            "--mode=u+w,go+rX",
-        ])
-        .args(["--file".as_ref(), archive.as_os_str()])
-        .args(["--directory".as_ref(), modules.as_os_str()])
-        .args(MODULES)
+        .args(["--extract", "--gzip", "--strip-components=1", "--file"])
+        .args([package])
+        .args(["--directory".as_ref(), home.as_os_str()])
         .run()?;
-    publish(&archive, &workspace.sdk_modules())?;
-    std::fs::remove_dir_all(&staging).with_context(|| format!("remove {}", staging.display()))
+    Run::program(workspace, "cp")
+        .args(["--archive", "--parents"])
+        .args(MODULES)
+        .args([&modules])
+        .directory(&installed)
+        .run()?;
+    let plain = staging.join("kit.tar");
+    Run::program(workspace, "tar")
+        .args(["--create", "--format=gnu", "--sort=name", "--mtime=@0"])
+        .args(["--owner=0", "--group=0", "--numeric-owner"])
+        .args(["--mode=u+w,go+rX,go-w", "--file"])
+        .args([&plain])
+        .args(["--directory".as_ref(), staging.as_os_str()])
+        .args(["node_modules"])
+        .run()?;
+    let packed = staging.join("kit.tar.zst");
+    let read = std::fs::File::open(&plain).context("read the SDK's kit")?;
+    let write = std::fs::File::create(&packed).context("write the SDK's kit")?;
+    zstd::stream::copy_encode(read, write, KIT_LEVEL).context("compress the SDK's kit")?;
+    Ok(packed)
 }
 
 /// Puts a file in its place, unless the same bytes are there: cargo compiles what embeds it by its time.

@@ -50,9 +50,9 @@ impl Workspace {
         self.path("target/sdk/helmr-sdk.tgz")
     }
 
-    /// What the SDK's bundler needs beside the package, after a build.
-    pub(crate) fn sdk_modules(&self) -> PathBuf {
-        self.path("target/sdk/helmr-sdk-modules.tgz")
+    /// The SDK with everything that its bundler loads, after a build.
+    pub(crate) fn sdk_kit(&self) -> PathBuf {
+        self.path("target/sdk/helmr-sdk-kit.tar.zst")
     }
 
     /// `PATH` with the Node that `script/setup` installed before any other.

@@ -1,0 +1,71 @@
+//! Sessions: started, looked at and ended.
+
+use helmr_domain::SessionId;
+
+use super::{Answer, Client, Error, IdempotencyKey};
+use crate::http::page::{Page, PageQuery};
+use crate::http::sessions::{
+    CancelSession, CloseSession, Session, SessionAnswer, StartSession, StartedSession,
+};
+
+impl Client {
+    /// Starts a task, or finds the open session of the same external id.
+    ///
+    /// # Errors
+    /// `payload_invalid` names the path of the field; `session_fingerprint_mismatch` if the open session is another one.
+    pub async fn start_session(
+        &self,
+        body: &StartSession,
+        key: &IdempotencyKey,
+    ) -> Result<Answer<StartedSession>, Error> {
+        self.post(&["sessions"])
+            .json(body)?
+            .idempotency_key(key)
+            .send()
+            .await
+    }
+
+    /// # Errors
+    /// Those of the server.
+    pub async fn get_session(&self, id: SessionId) -> Result<Answer<SessionAnswer>, Error> {
+        self.get(&["sessions", &id.to_string()]).send().await
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn list_sessions(&self, page: &PageQuery) -> Result<Answer<Page<Session>>, Error> {
+        self.get(&["sessions"])
+            .query("limit", page.limit)
+            .query("cursor", page.cursor.as_ref())
+            .send()
+            .await
+    }
+
+    /// Closes a session without an active run.
+    ///
+    /// # Errors
+    /// `session_run_active` while it has one.
+    pub async fn close_session(&self, id: SessionId) -> Result<Answer<SessionAnswer>, Error> {
+        self.post(&["sessions", &id.to_string(), "close"])
+            .json(&CloseSession {})?
+            .send()
+            .await
+    }
+
+    /// Cancels a session and its active run.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn cancel_session(
+        &self,
+        id: SessionId,
+        body: &CancelSession,
+    ) -> Result<Answer<SessionAnswer>, Error> {
+        self.post(&["sessions", &id.to_string(), "cancel"])
+            .json(body)?
+            .send()
+            .await
+    }
+}
