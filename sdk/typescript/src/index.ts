@@ -18,6 +18,8 @@ export {
   type TaskSettings,
   task,
 } from "./authoring/task.ts";
+export { type ClientOptions, HelmrClient } from "./client.ts";
+export * from "./errors.ts";
 export {
   ConcurrentWaitError,
   MisplacedCallError,
@@ -56,5 +58,28 @@ export {
 } from "./execution/tokens.ts";
 export type { WaitHandle, WaitResult } from "./execution/wait-handle.ts";
 export type { Duration, Size } from "./internal/duration.ts";
+export type { CreateOptions, RequestOptions } from "./internal/http.ts";
 export { JsonError, type JsonObject, type JsonValue } from "./internal/json.ts";
 export type { Schema, SchemaInput, SchemaIssue, SchemaOutput } from "./internal/schema.ts";
+export { Listing, type Page, type PageOptions } from "./pagination.ts";
+export type * from "./resources/run-types.ts";
+export type { Growing, GrowingOptions, ListRunsOptions, Runs, WaitForRunOptions } from "./resources/runs.ts";
+export type {
+  DataOf,
+  InputLane,
+  OutputLane,
+  ReadOptions,
+  SendOptions,
+  SessionHandle,
+} from "./resources/session-handle.ts";
+export type * from "./resources/session-types.ts";
+export type { Sessions, StartAndWaitOptions } from "./resources/sessions.ts";
+export type {
+  ListTokensOptions,
+  NewToken,
+  Token,
+  TokenCompletion,
+  Tokens,
+  TokenWithSecrets,
+} from "./resources/tokens.ts";
+export { API_VERSION, SDK_VERSION } from "./version.ts";

@@ -1,0 +1,77 @@
+//! `HelmrClient`: the public API for backends, tools and browsers.
+import { Http } from "./internal/http.ts";
+import { Runs } from "./resources/runs.ts";
+import { Sessions } from "./resources/sessions.ts";
+import { Tokens } from "./resources/tokens.ts";
+
+/** Options of the client. */
+export interface ClientOptions {
+  /** The server; `HELMR_API_URL` when absent. `http:` is accepted on loopback only. */
+  readonly url?: string | URL | undefined;
+  /** An API key, for backends; `HELMR_API_KEY` when absent. */
+  readonly apiKey?: string | undefined;
+  /** A public access token, for browsers. */
+  readonly accessToken?: string | undefined;
+  /** Replaces the global `fetch`. */
+  readonly fetch?: typeof fetch | undefined;
+}
+
+/**
+ * A client of the public API.
+ *
+ * @example
+ * const client = new HelmrClient({ url: "https://helmr.example.com", apiKey: process.env.HELMR_API_KEY });
+ * const { run } = await client.sessions.startAndWait("release");
+ */
+export class HelmrClient {
+  readonly sessions: Sessions;
+  readonly runs: Runs;
+  readonly tokens: Tokens;
+
+  /** @throws TypeError when the server or the credential is missing or unfit. */
+  constructor(options: ClientOptions = {}) {
+    const http = new Http({
+      url: serverUrl(options.url ?? environment("HELMR_API_URL")),
+      credential: credential(options),
+      fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+    });
+    this.runs = new Runs(http);
+    this.sessions = new Sessions(http, this.runs);
+    this.tokens = new Tokens(http);
+  }
+}
+
+function serverUrl(given: string | URL | undefined): URL {
+  if (given === undefined || given === "") {
+    throw new TypeError("HelmrClient needs a server: give url, or set HELMR_API_URL");
+  }
+  const url = new URL(given);
+  if (url.username !== "" || url.password !== "")
+    throw new TypeError("the server's URL must hold no credential");
+  if (url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname))) return url;
+  throw new TypeError(
+    `${url.protocol}//${url.host} would send credentials in clear: use https: (http: works on loopback only)`,
+  );
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function credential({ apiKey, accessToken }: ClientOptions): string | undefined {
+  if (apiKey !== undefined && accessToken !== undefined) {
+    throw new TypeError("HelmrClient takes apiKey or accessToken, not both");
+  }
+  const given = accessToken ?? apiKey ?? environment("HELMR_API_KEY");
+  if (given === undefined || given === "") {
+    throw new TypeError(
+      "HelmrClient needs a credential: give apiKey (or accessToken in browsers), or set HELMR_API_KEY",
+    );
+  }
+  return given;
+}
+
+/** Browsers have no environment. */
+function environment(name: string): string | undefined {
+  return typeof process === "undefined" ? undefined : process.env?.[name];
+}
