@@ -130,6 +130,11 @@ impl Outbound {
         Ok(true)
     }
 
+    /// The frames kept, oldest first: what a copy of this side begins with.
+    pub fn kept(&self) -> impl Iterator<Item = &Frame> {
+        self.kept.iter()
+    }
+
     /// Whether [`Self::write_next`] would write something.
     #[must_use]
     pub fn has_unwritten(&self) -> bool {

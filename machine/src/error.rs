@@ -51,7 +51,6 @@ pub enum Error {
 
 impl Error {
     /// Makes the error of a failed file operation.
-    #[expect(dead_code, reason = "used by the drivers")]
     pub(crate) fn io(
         operation: &'static str,
         path: impl Into<PathBuf>,

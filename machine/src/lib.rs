@@ -7,7 +7,9 @@
 mod clock;
 mod driver;
 mod error;
+pub mod gvisor;
 pub mod host;
+pub mod scripted;
 
 pub use driver::{Attempt, Capabilities, Driver, Limits, Presence, RuntimeIdentity, Spec, Stats};
 pub use error::Error;

@@ -1,0 +1,242 @@
+//! The driver's verbs.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::cgroup::Cgroups;
+use super::command::Runsc;
+use super::process::{Role, all_of};
+use super::{image, remains, spec};
+use crate::{Attempt, Capabilities, Driver, Error, Presence, RuntimeIdentity, Spec, Stats};
+
+/// Between the steps of an operation that has a deadline of its own.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// What the driver needs to know of its host.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The pinned `runsc`.
+    pub runsc: PathBuf,
+    /// The runtime's state: a directory of this worker alone, absolute.
+    pub root: PathBuf,
+    /// Digest of the guest agent, part of what a checkpoint depends on.
+    pub guest_digest: String,
+    /// Control group below which each machine gets its own, for example `/helmr`.
+    pub cgroup_parent: String,
+}
+
+/// The gVisor driver.
+#[derive(Debug)]
+pub struct Gvisor {
+    runsc: Runsc,
+    cgroups: Cgroups,
+    identity: RuntimeIdentity,
+}
+
+impl Gvisor {
+    /// Looks at the host and the runtime.
+    ///
+    /// # Errors
+    /// `Incapable` with what is missing, in words for people.
+    pub async fn open(settings: Settings) -> Result<Self, Error> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Error::Incapable {
+                reason: "gVisor machines need root for their control groups".to_owned(),
+            });
+        }
+        let cgroups = Cgroups::new(&settings.cgroup_parent, &settings.root);
+        cgroups.check()?;
+        fs::create_dir_all(&settings.root).map_err(Error::io("create", &settings.root))?;
+        let runsc = Runsc::new(settings.runsc, settings.root);
+        let version = runsc.version(SHORT).await?;
+        let identity = RuntimeIdentity(format!("gvisor/{version}/{}", settings.guest_digest));
+        Ok(Self {
+            runsc,
+            cgroups,
+            identity,
+        })
+    }
+
+    /// Lets go of what the runtime holds in its state directory, once no machine is left.
+    ///
+    /// # Errors
+    /// `Io` if it is still in use.
+    pub fn retire(&self) -> Result<(), Error> {
+        remains::retire_root(self.runsc.root())?;
+        self.cgroups.retire();
+        Ok(())
+    }
+
+    fn sandbox_pid(&self, container: &str) -> Option<i32> {
+        let mut processes = all_of(self.runsc.root()).into_iter();
+        let sandbox = processes
+            .find(|process| process.container == container && process.role == Role::Sandbox);
+        sandbox.map(|process| process.pid)
+    }
+}
+
+impl Driver for Gvisor {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            memory_checkpoint: true,
+            hardware_isolation: false,
+            network_policy: false,
+            hard_disk_limit: false,
+        }
+    }
+
+    fn identity(&self) -> RuntimeIdentity {
+        self.identity.clone()
+    }
+
+    async fn start(&self, attempt: &Attempt, spec: &Spec, deadline: Duration) -> Result<(), Error> {
+        let container = attempt.container();
+        spec::write_bundle(spec, &self.cgroups.path_of(&container))?;
+        self.runsc
+            .launch("run", &[], (&container, &spec.attempt_dir), deadline)
+            .await
+    }
+
+    async fn pause(&self, attempt: &Attempt, deadline: Duration) -> Result<(), Error> {
+        self.runsc
+            .call("pause", &[], &attempt.container(), deadline)
+            .await
+            .map(drop)
+    }
+
+    async fn resume(&self, attempt: &Attempt, deadline: Duration) -> Result<(), Error> {
+        self.runsc
+            .call("resume", &[], &attempt.container(), deadline)
+            .await
+            .map(drop)
+    }
+
+    async fn checkpoint(
+        &self,
+        attempt: &Attempt,
+        image_dir: &Path,
+        deadline: Duration,
+    ) -> Result<u64, Error> {
+        let until = Instant::now() + deadline;
+        image::discard(image_dir).await;
+        let flags = [
+            "-leave-running",
+            "-compression=none",
+            "-exclude-committed-zero-pages",
+            "-direct",
+            "-image-path",
+        ];
+        let mut arguments: Vec<&OsStr> = flags.iter().map(OsStr::new).collect();
+        arguments.push(image_dir.as_os_str());
+        let written = self
+            .runsc
+            .call("checkpoint", &arguments, &attempt.container(), deadline)
+            .await;
+        let durable = match written {
+            Ok(_) => image::make_durable(image_dir.to_owned()).await,
+            Err(error) => Err(error),
+        };
+        if durable.is_err() {
+            image::discard(image_dir).await;
+        }
+        if Instant::now() > until && durable.is_ok() {
+            tracing::warn!(
+                container = attempt.container(),
+                "a checkpoint became durable after its deadline"
+            );
+        }
+        durable
+    }
+
+    async fn restore(
+        &self,
+        attempt: &Attempt,
+        spec: &Spec,
+        image_dir: &Path,
+        deadline: Duration,
+    ) -> Result<(), Error> {
+        let container = attempt.container();
+        spec::write_bundle(spec, &self.cgroups.path_of(&container))?;
+        let arguments = [
+            OsStr::new("-direct"),
+            OsStr::new("-image-path"),
+            image_dir.as_os_str(),
+        ];
+        self.runsc
+            .launch(
+                "restore",
+                &arguments,
+                (&container, &spec.attempt_dir),
+                deadline,
+            )
+            .await
+    }
+
+    async fn kill(&self, attempt: &Attempt, deadline: Duration) -> Result<(), Error> {
+        let container = attempt.container();
+        let until = Instant::now() + deadline;
+        let root = self.runsc.root();
+        remains::end_processes(root, &self.cgroups, &container, until).await?;
+        // It tidies what it knows of; what it does not know of is no failure, and what it leaves is removed below.
+        if let Err(error) = self
+            .runsc
+            .call("delete", &[OsStr::new("-force")], &container, deadline)
+            .await
+        {
+            tracing::debug!(container, %error, "delete a machine's state");
+        }
+        remains::end_processes(root, &self.cgroups, &container, until).await?;
+        remains::remove_files(root, &container)?;
+        self.cgroups.remove(&container, until).await
+    }
+
+    async fn presence(&self, attempt: &Attempt) -> Result<Presence, Error> {
+        /// `runsc state`, the part that matters.
+        #[derive(Deserialize)]
+        struct State {
+            status: String,
+        }
+        let container = attempt.container();
+        // The state file outlives the process, and says "running" of a zombie too.
+        if self.sandbox_pid(&container).is_none() {
+            return Ok(Presence::Gone);
+        }
+        match self.runsc.call("state", &[], &container, SHORT).await {
+            Ok(text) => {
+                let paused = serde_json::from_slice(&text)
+                    .is_ok_and(|state: State| state.status == "paused");
+                Ok(if paused {
+                    Presence::Paused
+                } else {
+                    Presence::Running
+                })
+            }
+            Err(_) if self.sandbox_pid(&container).is_none() => Ok(Presence::Gone),
+            // Being made just now: it has processes but no state yet.
+            Err(Error::Refused { .. }) => Ok(Presence::Running),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn stats(&self, attempt: &Attempt) -> Result<Stats, Error> {
+        let container = attempt.container();
+        self.cgroups
+            .stats(&container)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Error::Gone {
+                    operation: "stats",
+                    container,
+                },
+                _ => Error::io("read the control group of", container)(error),
+            })
+    }
+
+    async fn list(&self) -> Result<Vec<Attempt>, Error> {
+        Ok(remains::list(self.runsc.root(), &self.cgroups))
+    }
+}

@@ -1,0 +1,185 @@
+//! `config.json` of a machine (OCI runtime-spec 1.1, with gVisor's annotations for the root image).
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{Error, Spec};
+
+/// What the agent and its processes may do: the usual set of a container. CAP_SYS_RESOURCE and CAP_SYS_ADMIN stay out:
+/// root with either is not bound by `RLIMIT_NPROC`.
+const CAPABILITIES: [&str; 13] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+const GUEST_PROGRAM: &str = "/run/helmr/guest/helmr-guest";
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const CPU_PERIOD_US: u64 = 100_000;
+const OPEN_FILES: u64 = 1 << 20;
+
+/// Writes an attempt's bundle: its directory with `config.json` in it. `cgroup` is where its limits are kept.
+pub(super) fn write_bundle(spec: &Spec, cgroup: &str) -> Result<(), Error> {
+    fs::create_dir_all(&spec.attempt_dir).map_err(Error::io("create", &spec.attempt_dir))?;
+    let config = config(spec, cgroup);
+    let text = serde_json::to_vec_pretty(&config).map_err(Error::Spec)?;
+    let path = spec.attempt_dir.join("config.json");
+    fs::write(&path, text).map_err(Error::io("write", &path))
+}
+
+fn config(spec: &Spec, cgroup: &str) -> Value {
+    let namespaces = ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({ "type": kind }));
+    json!({
+        "ociVersion": "1.1.0",
+        "process": process(spec),
+        // Of no meaning: the root image is given by annotation.
+        "root": { "path": spec.attempt_dir.join("root"), "readonly": false },
+        "hostname": spec.host_name,
+        "mounts": mounts(spec),
+        "annotations": {
+            "dev.gvisor.spec.rootfs.source": spec.root_image,
+            "dev.gvisor.spec.rootfs.type": "erofs",
+            "dev.gvisor.spec.rootfs.overlay": "memory",
+        },
+        "linux": {
+            "cgroupsPath": cgroup,
+            "resources": resources(spec),
+            "namespaces": namespaces,
+        },
+    })
+}
+
+fn process(spec: &Spec) -> Value {
+    let mut env = Vec::new();
+    if !spec.env.iter().any(|(name, _)| name == "PATH") {
+        env.push(format!("PATH={DEFAULT_PATH}"));
+    }
+    env.extend(
+        spec.env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    let processes = spec.limits.processes;
+    json!({
+        "terminal": false,
+        "user": { "uid": 0, "gid": 0 },
+        "args": [GUEST_PROGRAM],
+        "env": env,
+        "cwd": "/",
+        "capabilities": {
+            "bounding": CAPABILITIES,
+            "effective": CAPABILITIES,
+            "permitted": CAPABILITIES,
+        },
+        "rlimits": [
+            { "type": "RLIMIT_NPROC", "soft": processes, "hard": processes },
+            { "type": "RLIMIT_NOFILE", "soft": OPEN_FILES, "hard": OPEN_FILES },
+        ],
+        "noNewPrivileges": false,
+    })
+}
+
+fn mounts(spec: &Spec) -> Value {
+    json!([
+        { "destination": "/proc", "type": "proc", "source": "proc" },
+        { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+        { "destination": "/dev/pts", "type": "devpts", "source": "devpts" },
+        { "destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs" },
+        { "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"] },
+        bind("/run/helmr/host", &spec.host_dir, "rw"),
+        bind("/run/helmr/bundles", &spec.bundles_dir, "ro"),
+        bind("/run/helmr/guest", &spec.guest_dir, "ro"),
+        bind(&spec.mount_path, &spec.workspace_dir, "rw"),
+    ])
+}
+
+fn bind(destination: &str, source: &Path, access: &str) -> Value {
+    json!({ "destination": destination, "type": "bind", "source": source, "options": ["rbind", access] })
+}
+
+fn resources(spec: &Spec) -> Value {
+    let limits = &spec.limits;
+    json!({
+        "cpu": {
+            "period": CPU_PERIOD_US,
+            "quota": u64::from(limits.cpu_millis.max(10)) * CPU_PERIOD_US / 1000,
+        },
+        "memory": { "limit": limits.memory_bytes },
+        // A backstop only: it counts the sandbox's own host tasks, about two for each process, and a machine that meets
+        // it dies.
+        "pids": { "limit": u64::from(limits.processes) * 3 + 200 },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    fn spec() -> Spec {
+        let at = |name: &str| Path::new("/machines").join(name);
+        Spec {
+            root_image: at("image.erofs"),
+            guest_dir: at("guest"),
+            bundles_dir: at("bundles"),
+            host_dir: at("host"),
+            attempt_dir: at("attempt"),
+            workspace_dir: at("tree"),
+            mount_path: "/workspace".to_owned(),
+            host_name: "sandbox".to_owned(),
+            env: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],
+            limits: Limits {
+                cpu_millis: 1500,
+                memory_bytes: 1 << 30,
+                processes: 512,
+            },
+        }
+    }
+
+    #[test]
+    fn limits_are_those_asked_for() {
+        let config = config(&spec(), "/helmr/mat_x-3");
+        assert_eq!(config["linux"]["cgroupsPath"], "/helmr/mat_x-3");
+        assert_eq!(config["linux"]["resources"]["cpu"]["quota"], 150_000);
+        assert_eq!(config["linux"]["resources"]["memory"]["limit"], 1 << 30);
+        assert_eq!(config["linux"]["resources"]["pids"]["limit"], 1736);
+        assert_eq!(config["process"]["rlimits"][0]["hard"], 512);
+    }
+
+    #[test]
+    fn nothing_can_lift_the_process_limit() {
+        for set in ["bounding", "effective", "permitted"] {
+            let set = process(&spec())["capabilities"][set].to_string();
+            assert!(
+                !set.contains("SYS_RESOURCE") && !set.contains("SYS_ADMIN"),
+                "{set}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_image_without_a_path_gets_the_usual_one() {
+        let env = process(&spec())["env"].to_string();
+        assert!(
+            env.contains(DEFAULT_PATH) && env.contains("LANG=C.UTF-8"),
+            "{env}"
+        );
+        let with_path = Spec {
+            env: vec![("PATH".to_owned(), "/opt".to_owned())],
+            ..spec()
+        };
+        assert_eq!(process(&with_path)["env"], json!(["PATH=/opt"]));
+    }
+}
