@@ -59,6 +59,8 @@ pub enum Refusal {
     MetadataTooLarge { limit_bytes: usize },
     #[error("the metadata key holds no number")]
     MetadataNotNumber { key: String },
+    #[error("output is expected from offset {expected} on")]
+    LogOutOfStep { expected: u64 },
     #[error("the public access token is spent")]
     PublicTokenSpent,
 }

@@ -1,0 +1,47 @@
+//! What changed, told after the commit. A hint says where to look again and may be lost; it is never data.
+
+use helmr_domain::{
+    DeploymentId, RunId, SessionId, StreamName, TokenId, WorkspaceId, stream::Direction,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// The assignment of a workspace is another: the outbox has it.
+    Assignment(WorkspaceId),
+    /// Something new to read among the subject's events.
+    Events(Subject),
+    /// A new record.
+    Records {
+        session: SessionId,
+        direction: Direction,
+        stream: StreamName,
+    },
+    /// More of a run's output.
+    Log(RunId),
+    /// The earliest timer may be an earlier one.
+    Timers,
+    /// There may be something to place.
+    Queue,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Run(RunId),
+    Session(SessionId),
+    Deployment(DeploymentId),
+    Workspace(WorkspaceId),
+    Token(TokenId),
+}
+
+impl Subject {
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Run(id) => id.to_string(),
+            Self::Session(id) => id.to_string(),
+            Self::Deployment(id) => id.to_string(),
+            Self::Workspace(id) => id.to_string(),
+            Self::Token(id) => id.to_string(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Sessions: started, read, closed and cancelled.
+
+use helmr_domain::session::State;
+use helmr_domain::{
+    CanonicalJson, DeploymentId, Duration, Failure, Moment, ResourceName, RunId, Scope, SessionId,
+    TaskRowId, Timestamp, WorkspaceId,
+};
+use serde_json::Value;
+
+use crate::idempotency::{Idempotency, Kept};
+use crate::runs::Run;
+use crate::{Page, Result, Store};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    pub id: SessionId,
+    pub scope: Scope,
+    pub external_id: Option<String>,
+    pub task_id: ResourceName,
+    pub task_row_id: TaskRowId,
+    pub deployment_id: DeploymentId,
+    pub workspace_id: WorkspaceId,
+    pub state: State,
+    pub activity: Activity,
+    /// The run that has not ended.
+    pub active_run: Option<RunId>,
+    pub last_run: Option<RunId>,
+    pub payload: Option<CanonicalJson>,
+    pub metadata: Value,
+    pub tags: Vec<String>,
+    pub expires_at: Option<Timestamp>,
+    /// Output of the last run, if it succeeded.
+    pub result: Option<Value>,
+    /// Of the last run, if it failed.
+    pub error: Option<Failure>,
+    pub created_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What an open session does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    Idle,
+    Queued,
+    Running,
+    Waiting,
+}
+
+impl Activity {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// A session to start.
+#[derive(Clone)]
+pub struct Start {
+    pub at: Moment,
+    pub scope: Scope,
+    /// The task against whose schema the payload was checked.
+    pub task: TaskRowId,
+    pub external_id: Option<String>,
+    pub payload: Option<CanonicalJson>,
+    /// `None`: a new one.
+    pub workspace: Option<WorkspaceId>,
+    pub metadata: Value,
+    pub tags: Vec<String>,
+    pub expires_at: Option<Timestamp>,
+    pub run: RunOptions,
+    pub provenance: Value,
+    pub idempotency: Option<Idempotency<Started>>,
+}
+
+/// What the caller chose for the session's runs.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct RunOptions {
+    /// `None`: the task's.
+    pub max_duration: Option<Duration>,
+    /// `None`: the task's.
+    pub ttl: Option<Duration>,
+    pub priority: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    pub session: Session,
+    pub run: Run,
+    /// The session was there, and maybe its run.
+    pub reused: bool,
+}
+
+/// Starts a session: makes its workspace, unless one is given, and its first run, queued. An external id of an open
+/// session with the same fingerprint gives that session, with its active run or a new one.
+///
+/// # Errors
+/// `NotFound` for task or workspace; `Refused`: `SessionFingerprintMismatch`, `WorkspaceIncompatible`,
+/// `WorkspaceNotActive`, `SecretMissing`, `IdempotencyKeyReused`.
+pub async fn start(store: &Store, input: Start) -> Result<Kept<Started>> {
+    todo!()
+}
+
+/// # Errors
+/// If the database fails.
+pub async fn get(store: &Store, scope: Scope, id: SessionId) -> Result<Option<Session>> {
+    todo!()
+}
+
+/// The newest session of that external id, open ones first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find_by_external_id(
+    store: &Store,
+    scope: Scope,
+    external_id: &str,
+) -> Result<Option<Session>> {
+    todo!()
+}
+
+/// Which sessions to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub status: Option<String>,
+    pub task_id: Option<String>,
+    pub external_id: Option<String>,
+}
+
+/// Lists sessions, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn list(
+    store: &Store,
+    scope: Scope,
+    filter: Filter,
+    before: Option<SessionId>,
+    limit: u32,
+) -> Result<Page<Session, SessionId>> {
+    todo!()
+}
+
+/// Closes an idle session. Closing it again changes nothing.
+///
+/// # Errors
+/// `NotFound`; `Refused`: `SessionRunActive`, `SessionNotOpen`.
+pub async fn close(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
+    todo!()
+}
+
+/// Cancels a session and its run. Cancelling it again changes nothing.
+///
+/// # Errors
+/// `NotFound`; `Refused(SessionNotOpen)`.
+pub async fn cancel(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
+    todo!()
+}
