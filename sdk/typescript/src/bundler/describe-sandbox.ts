@@ -1,4 +1,5 @@
 //! Describes sandboxes and images for the index.
+import { statSync } from "node:fs";
 import type { Image, ImageStep } from "../authoring/image.ts";
 import type { Sandbox } from "../authoring/sandbox.ts";
 import type { Source } from "../authoring/source.ts";
@@ -160,6 +161,14 @@ function copied(from: Source | Image, complain: Complain): { [key: string]: Json
   const { path } = from;
   if (path.startsWith("/") || path.split("/").includes("..")) {
     complain("source_outside_project", `source "${path}" must be a path inside of the project`);
+  } else if (!isThere(from)) {
+    complain("source_missing", `source "${path}" is not a ${from.kind} of the project`);
   }
   return { source: { kind: from.kind, path } };
+}
+
+/** Modules are loaded with the project as working directory. */
+function isThere({ kind, path }: Source): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return kind === "file" ? found?.isFile() === true : found?.isDirectory() === true;
 }

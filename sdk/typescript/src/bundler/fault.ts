@@ -33,23 +33,20 @@ export interface Place {
   readonly column: number;
 }
 
-const FRAME = /(?:\(|at )(?:async )?((?:file:\/\/)?\/[^()]*?):(\d+):(\d+)\)?$/;
+const FRAME = /project:\/\/\/([^():]+):(\d+):(\d+)\)?$/;
 
 /**
- * The places in a stack that lie in the project, innermost first. Frames of installed packages and of this
- * package are left out: a user cannot act on them.
- *
- * @param sdk the folder of this package.
+ * The places in a stack that lie in the project, innermost first. Installed packages are left out: a user cannot
+ * act on them.
  */
-export function placesOf(stack: string, project: string, sdk: string): Place[] {
+export function placesOf(stack: string): Place[] {
   const places: Place[] = [];
   for (const line of stack.split("\n")) {
-    const match = FRAME.exec(line.trim());
+    const match = FRAME.exec(line);
     if (match === null) continue;
-    const path = decodeURIComponent((match[1] ?? "").replace(/^file:\/\//, ""));
-    if (!path.startsWith(`${project}/`) || path.startsWith(`${sdk}/`) || path.includes("/node_modules/"))
-      continue;
-    places.push({ file: path.slice(project.length + 1), line: Number(match[2]), column: Number(match[3]) });
+    const file = decodeURI(match[1] ?? "");
+    if (file.startsWith("node_modules/")) continue;
+    places.push({ file, line: Number(match[2]), column: Number(match[3]) });
   }
   return places;
 }

@@ -1,7 +1,7 @@
 //! The process that loads one bundled module of a project and says what it declares.
 //!
 //! Loading runs the project's code, which may print, hang or exit; so it has a process of its own, and the
-//! answer leaves on descriptor 3. Arguments: `config|module FILE PROJECT SDK SOURCE`.
+//! answer leaves on descriptor 3. Arguments: `config|module FILE SOURCE`.
 import { writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { Sandbox } from "../authoring/sandbox.ts";
@@ -39,7 +39,7 @@ interface Declared {
   readonly stack: string;
 }
 
-const [mode, file, project, sdk, source] = process.argv.slice(2) as [string, string, string, string, string];
+const [mode, file, source] = process.argv.slice(2) as [string, string, string];
 const declared: Declared[] = [];
 collectDeclarations((kind, value, stack) => declared.push({ kind, value, stack }));
 // Chains of factories are deeper than Node's ten frames.
@@ -62,7 +62,7 @@ function answer(document: JsonObject): never {
 
 function importFault(error: unknown): Fault {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
-  const [place] = placesOf(stack, project, sdk);
+  const [place] = placesOf(stack);
   const said = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return {
     ...(place ?? { file: source }),
@@ -76,7 +76,7 @@ function read(module: Readonly<Record<string, unknown>>): LoadedModule {
   const names = exportNames(module);
   const originOf = (value: object): Origin => {
     const stack = declared.findLast((entry) => entry.value === value)?.stack ?? "";
-    const places = placesOf(stack, project, sdk);
+    const places = placesOf(stack);
     return { export: names.get(value) ?? null, place: places[0] ?? null, stack: JSON.stringify(places) };
   };
   const complainAt =

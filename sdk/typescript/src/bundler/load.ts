@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { JsonObject } from "../internal/json.ts";
-import { SDK_ROOT } from "./esbuild.ts";
 import { type Fault, ProjectError } from "./fault.ts";
 
 /** What a child is asked to load. */
@@ -16,6 +15,7 @@ export interface LoadRequest {
   readonly timeoutMs: number;
 }
 
+const CHILD = join(import.meta.dirname, "index-child.js");
 const ANSWER_LIMIT = 64 * 1024 * 1024;
 
 /**
@@ -29,15 +29,7 @@ export function load(request: LoadRequest): Promise<JsonObject> {
     reject(new ProjectError([{ file: request.source, code, message }]));
   const child = spawn(
     process.execPath,
-    [
-      "--enable-source-maps",
-      join(import.meta.dirname, "index-child.js"),
-      request.mode,
-      request.file,
-      request.project,
-      SDK_ROOT,
-      request.source,
-    ],
+    ["--enable-source-maps", CHILD, request.mode, request.file, request.source],
     // A group of its own, so that what the module starts ends with it.
     { cwd: request.project, stdio: ["ignore", "pipe", "pipe", "pipe"], detached: true },
   );

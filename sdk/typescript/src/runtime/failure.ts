@@ -1,5 +1,6 @@
 //! How a run's failure is told to the worker.
 import { inspect } from "node:util";
+import { SOURCE_PREFIX } from "../internal/source-prefix.ts";
 
 /** Why a run failed, as far as the runtime can know. */
 export type FailureKind = "task_error" | "payload_invalid" | "output_invalid";
@@ -42,7 +43,8 @@ function stackOf(error: Error): string {
     parts.push(parts.length === 0 ? text : `caused by: ${text}`);
     at = at instanceof Error ? at.cause : undefined;
   }
-  return parts.join("\n");
+  // Source maps name the project's files under a prefix that says nothing to people.
+  return parts.join("\n").replaceAll(SOURCE_PREFIX, "");
 }
 
 function describe(value: unknown): string {

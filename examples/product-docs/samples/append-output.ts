@@ -1,0 +1,3 @@
+await events.append({
+  type: "started",
+})

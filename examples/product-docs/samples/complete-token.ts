@@ -1,0 +1,4 @@
+await client.tokens.complete(token.id, {
+  approved: true,
+  reviewer: "slack:U123",
+})

@@ -1,0 +1,1 @@
+const records = await client.sessions.open(sessionId).output(events.id).list()

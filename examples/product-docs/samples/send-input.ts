@@ -1,0 +1,3 @@
+await client.sessions.open(sessionId).input("messages").send({
+  text: "continue",
+})

@@ -1,0 +1,2 @@
+//! The documentation's `review-pr` task.
+export { reviewPr } from "../samples/review-pr.ts";
