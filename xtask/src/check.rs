@@ -177,7 +177,7 @@ fn end_to_end(workspace: &Workspace) -> Result<()> {
     }
     let cargo = Run::cargo(workspace)
         .args(["test", "--locked", "--package", "helmr-e2e"])
-        .variable("HELMR_BIN", workspace.path("target/release/helmr"));
+        .variable("HELMR_E2E_BINARY", workspace.path("target/release/helmr"));
     with_tools(workspace, cargo)?.run()
 }
 

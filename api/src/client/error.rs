@@ -27,6 +27,9 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    /// A stream ended without saying that all is said: the server stops, or something between cut it.
+    #[error("{operation}: the server closed the connection")]
+    Closed { operation: String },
     #[error("{operation}: no answer in time")]
     TimedOut { operation: String },
     /// The server said no.
@@ -77,7 +80,10 @@ impl Error {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::Closed { .. }
+            | Self::TimedOut { .. } => true,
             Self::Foreign { status, .. } => [502, 503, 504].contains(status),
             Self::Refused { .. } => self.kind() == Some(Kind::Unavailable),
             Self::InvalidUrl { .. }

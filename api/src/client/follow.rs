@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::sse::{Event, Parser};
 use super::{Answer, Client, Error};
-use crate::error::ErrorBody;
+use crate::error::{Code, ErrorDetail};
 
 /// The server says something every 15 s; after three times that, the connection is taken for dead.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -31,7 +31,7 @@ pub enum Update<T> {
     Item(Answer<T>),
     /// The connection is gone and is being made anew; nothing is lost or repeated. Said once per loss.
     Lost(Error),
-    /// The server has nothing more to say. Asking again connects again, after what was seen.
+    /// There is nothing more and will not be: what was followed has ended.
     Ended,
 }
 
@@ -54,6 +54,15 @@ pub struct Follow<T> {
 struct Failing {
     attempts: usize,
     since: tokio::time::Instant,
+}
+
+impl Failing {
+    fn now() -> Self {
+        Self {
+            attempts: 0,
+            since: tokio::time::Instant::now(),
+        }
+    }
 }
 
 impl<T> std::fmt::Debug for Follow<T> {
@@ -90,7 +99,7 @@ impl<T: DeserializeOwned> Follow<T> {
     pub async fn next(&mut self) -> Result<Update<T>, Error> {
         loop {
             if let Some(event) = self.arrived.pop_front() {
-                return self.item(event).map(Update::Item);
+                return self.understand(event);
             }
             let Some(body) = &mut self.body else {
                 match self.connect().await {
@@ -103,18 +112,11 @@ impl<T: DeserializeOwned> Follow<T> {
             };
             match tokio::time::timeout(SILENCE, body.next()).await {
                 Ok(Some(Ok(bytes))) => self.take(&bytes)?,
-                Ok(None) => {
-                    self.disconnect();
-                    return Ok(Update::Ended);
-                }
+                Ok(None) => return self.lost(|operation| Error::Closed { operation }),
                 Ok(Some(Err(source))) => {
-                    let operation = self.operation();
-                    return self.lost(Error::Interrupted { operation, source });
+                    return self.lost(|operation| Error::Interrupted { operation, source });
                 }
-                Err(_) => {
-                    let operation = self.operation();
-                    return self.lost(Error::TimedOut { operation });
-                }
+                Err(_) => return self.lost(|operation| Error::TimedOut { operation }),
             }
         }
     }
@@ -139,11 +141,6 @@ impl<T: DeserializeOwned> Follow<T> {
         Ok(())
     }
 
-    fn disconnect(&mut self) {
-        self.body = None;
-        self.parser.reset();
-    }
-
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self.parser.push(bytes) {
             Ok(events) => {
@@ -157,10 +154,12 @@ impl<T: DeserializeOwned> Follow<T> {
         }
     }
 
-    /// A connection that worked ended without its end.
-    fn lost(&mut self, error: Error) -> Result<Update<T>, Error> {
-        self.disconnect();
-        Ok(self.failed(error)?.unwrap_or(Update::Ended))
+    /// A connection that worked is gone, without a word that all is said.
+    fn lost(&mut self, error: impl FnOnce(String) -> Error) -> Result<Update<T>, Error> {
+        self.body = None;
+        self.parser.reset();
+        self.failing = Some(Failing::now());
+        Ok(Update::Lost(error(self.operation())))
     }
 
     /// Counts a failure: the first one is told, later ones are only waited out, until patience ends.
@@ -170,10 +169,7 @@ impl<T: DeserializeOwned> Follow<T> {
         }
         match &mut self.failing {
             None => {
-                self.failing = Some(Failing {
-                    attempts: 0,
-                    since: tokio::time::Instant::now(),
-                });
+                self.failing = Some(Failing::now());
                 Ok(Some(Update::Lost(error)))
             }
             Some(failing) if failing.since.elapsed() > self.patience => Err(error),
@@ -184,24 +180,31 @@ impl<T: DeserializeOwned> Follow<T> {
         }
     }
 
-    fn item(&mut self, event: Event) -> Result<Answer<T>, Error> {
-        let operation = self.operation();
-        // A refusal found after the answer had begun.
-        if event.name == "error"
-            && let Ok(body) = serde_json::from_str::<ErrorBody>(&event.data)
-        {
-            self.disconnect();
-            let kind =
-                crate::error::Code::from_text(&body.error.code).map(crate::error::Code::kind);
-            return Err(Error::Refused {
-                status: kind.map_or(500, crate::error::Kind::status),
-                detail: body.error,
-            });
+    /// Tells items from the words that frame them.
+    fn understand(&mut self, event: Event) -> Result<Update<T>, Error> {
+        match event.name.as_str() {
+            "end" => Ok(Update::Ended),
+            // A refusal found after the answer had begun.
+            "error" => Err(refusal(&event.data)),
+            _ => {
+                let answer = Answer::read(event.data, false, &self.operation())?;
+                if event.id.is_some() {
+                    self.last_id = event.id;
+                }
+                Ok(Update::Item(answer))
+            }
         }
-        let answer = Answer::read(event.data, false, &operation)?;
-        if event.id.is_some() {
-            self.last_id = event.id;
-        }
-        Ok(answer)
     }
+}
+
+fn refusal(data: &str) -> Error {
+    let detail: ErrorDetail = match serde_json::from_str(data) {
+        Ok(detail) => detail,
+        Err(source) => {
+            let operation = "an error in a stream".to_owned();
+            return Error::Unreadable { operation, source };
+        }
+    };
+    let status = Code::from_text(&detail.code).map_or(500, |code| code.kind().status());
+    Error::Refused { status, detail }
 }

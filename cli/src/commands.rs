@@ -1,0 +1,86 @@
+//! The commands, a folder per noun and a file per verb.
+
+mod completions;
+mod deploy;
+mod deployment;
+mod image;
+mod page;
+mod run;
+mod sandbox;
+mod session;
+mod task;
+mod token;
+mod whoami;
+mod worker;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Commands that are clients of a server.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bundle a task project, upload it and make it the one that starts use
+    Deploy(deploy::Arguments),
+
+    /// Deployments: snapshots of a task project
+    #[command(subcommand)]
+    Deployment(deployment::Command),
+
+    /// Tasks of the promoted deployment
+    #[command(subcommand)]
+    Task(task::Command),
+
+    /// Sandboxes of the promoted deployment
+    #[command(subcommand)]
+    Sandbox(sandbox::Command),
+
+    /// Sessions: a task's invocation, its messages and its runs
+    #[command(subcommand)]
+    Session(session::Command),
+
+    /// Runs: one execution of a session's task
+    #[command(subcommand)]
+    Run(run::Command),
+
+    /// Tokens: values that somebody outside completes, once
+    #[command(subcommand)]
+    Token(token::Command),
+
+    /// Base images of sandboxes
+    #[command(subcommand)]
+    Image(image::Command),
+
+    /// Workers: where machines run
+    #[command(subcommand)]
+    Worker(worker::Command),
+
+    /// Show which server, scope and key are used
+    Whoami,
+
+    /// Print a script that completes commands in your shell
+    Completions(completions::Arguments),
+}
+
+impl Command {
+    /// Carries the command out. `tree` is the whole command line, for completions.
+    ///
+    /// # Errors
+    /// What to tell the user, with the exit code.
+    pub async fn run(self, context: &Context, tree: clap::Command) -> Result<(), CommandError> {
+        match self {
+            Self::Deploy(arguments) => deploy::run(arguments, context).await,
+            Self::Deployment(command) => command.run(context).await,
+            Self::Task(command) => command.run(context).await,
+            Self::Sandbox(command) => command.run(context).await,
+            Self::Session(command) => command.run(context).await,
+            Self::Run(command) => command.run(context).await,
+            Self::Token(command) => command.run(context).await,
+            Self::Image(command) => command.run(context).await,
+            Self::Worker(command) => command.run(context).await,
+            Self::Whoami => whoami::run(context).await,
+            Self::Completions(arguments) => completions::run(&arguments, context, tree),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Streams and their records.
+
+use helmr_api::http::streams::{Record, RecordAnswer, Stream};
+
+use super::{ago, compact, word};
+use crate::style::{Paint, Style};
+use crate::table::Table;
+
+/// The streams of a session, under its properties.
+pub(crate) fn lanes(streams: &[Stream], style: Style) -> String {
+    if streams.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["STREAM", "DIRECTION", "RECORDS", "LAST"]);
+    for stream in streams {
+        table.row([
+            stream.name.clone(),
+            word(&stream.direction),
+            stream.records.to_string(),
+            stream.last_record_at.map(ago).unwrap_or_default(),
+        ]);
+    }
+    format!("\n{}", table.render(style))
+}
+
+/// Said instead of an empty list.
+pub(crate) const NOTHING: &str = "No records.";
+
+pub(crate) fn records(records: &[Record], style: Style) -> String {
+    records.iter().map(|record| one(record, style)).collect()
+}
+
+pub(crate) fn sent(answer: &RecordAnswer, style: Style) -> String {
+    one(&answer.record, style)
+}
+
+/// `3  2026-06-01T00:00:00.250Z  {"text":"continue"}`.
+pub(crate) fn one(record: &Record, style: Style) -> String {
+    let place = style.paint(
+        Paint::Faint,
+        &format!("{:>4}  {}", record.sequence, record.created_at),
+    );
+    let addressed = match &record.correlation_id {
+        Some(id) => format!("  {}", style.paint(Paint::Note, &format!("[{id}]"))),
+        None => String::new(),
+    };
+    format!("{place}{addressed}  {}\n", compact(&record.data))
+}
