@@ -65,10 +65,12 @@ make_root_filesystem() {
     --customize-hook='"$HELMR_IMAGE_HOOK" "$1"' \
     --skip=output/dev \
     "$IMAGE_SUITE" - - >"$layer"
-  # An empty /dev in place of Debian's device nodes: a machine mounts its own there.
-  mkdir -p "$HELMR_STATE/tmp/image/extra/dev"
-  tar -rf "$layer" -C "$HELMR_STATE/tmp/image/extra" --numeric-owner --owner=0 --group=0 --mode=0755 \
-    --mtime="@$IMAGE_EPOCH" ./dev
+  # An empty /dev in place of Debian's device nodes: a machine mounts its own there. Some mmdebstraps leave it out.
+  if ! tar -tf "$layer" | grep -x ./dev/ >/dev/null; then
+    mkdir -p "$HELMR_STATE/tmp/image/extra/dev"
+    tar -rf "$layer" -C "$HELMR_STATE/tmp/image/extra" --numeric-owner --owner=0 --group=0 --mode=0755 \
+      --mtime="@$IMAGE_EPOCH" ./dev
+  fi
   tar -xOf "$layer" ./usr/local/share/helmr/packages.tsv >"$packages"
 }
 

@@ -27,14 +27,21 @@ seconds_since() {
 # Runs a command as one named step: `step TITLE LOG COMMAND...`. Its output goes to the file LOG, whose end is shown when
 # it fails. The command runs in a subshell under `set -e`, so it need not check its own calls.
 step() {
-  local title=$1 log=$2 status=0 started
-  shift 2
+  local title=$1
+  shift
+  long_step "$title" '' "$@"
+}
+
+# The same with a hint, after the title, of what to expect while it runs.
+long_step() {
+  local title=$1 hint=${2:+ ($2)} log=$3 status=0 started
+  shift 3
   started=$(now_ms)
   mkdir -p "$(dirname "$log")"
   if [[ -n $REWRITE ]]; then
-    printf '  %s…%s %s' "$DIM" "$PLAIN" "$title" >&2
+    printf '  %s…%s %s%s%s%s' "$DIM" "$PLAIN" "$title" "$DIM" "$hint" "$PLAIN" >&2
   else
-    say "  … $title"
+    say "  … $title$hint"
   fi
   # A plain `if` would switch `set -e` off inside the command, too.
   set +e
@@ -51,6 +58,6 @@ step() {
   say "$REWRITE  $RED✗$PLAIN $title failed after $(seconds_since "$started"); its last words:"
   tail -n 20 "$log" | sed 's/^/      /' >&2
   say "    All of them: $log"
-  say "    Mend the cause and run script/setup again: it goes on from here."
+  say "    Mend the cause and run script/${0##*/} again: it goes on from here."
   exit 1
 }
