@@ -16,6 +16,12 @@ pub enum Error {
     /// A file of the worker's own is not what it wrote.
     #[error("{path} cannot be read: {reason}")]
     Unreadable { path: PathBuf, reason: String },
+    /// Another worker uses the directory.
+    #[error("{path} is locked: another worker uses this directory")]
+    InUse { path: PathBuf },
+    /// The worker ended before it was ready.
+    #[error("the worker ended")]
+    Ended,
     /// The control plane does not want this worker: its credential or enrolment token is not valid.
     #[error("the control plane refused this worker ({code}): {message}")]
     Refused { code: String, message: String },

@@ -5,8 +5,39 @@
 
 mod config;
 mod error;
+mod points;
 mod running;
+
+mod base;
+mod identity;
+
+mod client;
+mod connect;
+mod report;
+mod serve;
+
+mod adopt;
+mod directive;
+mod dispatcher;
+mod lease;
+
+mod record;
+mod relay;
+mod slot;
+
+mod bundles;
+mod images;
+mod import;
+mod workspace;
+
+mod backoff;
+mod clock;
+mod directory;
+
+#[cfg(test)]
+mod testing;
 
 pub use config::Config;
 pub use error::Error;
+pub use points::CRASH_POINTS;
 pub use running::{Running, Worker};

@@ -1,0 +1,262 @@
+//! Takes frames off the link and gives each to its run's lanes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use helmr_guest_wire::{Body, RunPhase};
+use helmr_machine::host::{Arrived, Link};
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::acks::Acks;
+use super::lane::{Broken, Event, LineLane};
+use super::line::{self, Said};
+use super::output::{Item, OutputLane};
+use super::speech::Speech;
+use crate::client::Failure;
+use crate::directive::Directive;
+use crate::report::{Reports, RunKey};
+
+/// Lines of a run that wait; each may be megabytes.
+const LINES: usize = 4;
+const OUTPUT_ITEMS: usize = 8;
+const HEARD: usize = 64;
+
+/// What a machine's owner must know.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A run's process is gone, its end is told and everything of it committed.
+    Exited(RunKey),
+    /// A report was refused: the lease is another's.
+    Stale,
+    /// The guest is not the one that greeted; the machine cannot be talked to any more.
+    Broken,
+}
+
+/// Relays between one guest and the control plane until it is dropped.
+pub(crate) struct Relay {
+    shared: Arc<Shared>,
+    speech: Speech,
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+struct Shared {
+    reports: Reports,
+    acks: Arc<Acks>,
+    speech: Speech,
+    directive: watch::Receiver<Directive>,
+    heard: mpsc::Sender<Heard>,
+    lanes: Mutex<HashMap<RunKey, Lanes>>,
+}
+
+struct Lanes {
+    lines: mpsc::Sender<Event>,
+    output: mpsc::Sender<Item>,
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+impl Relay {
+    /// Begins with the runs that the guest knows.
+    pub(crate) fn start(
+        link: Link,
+        reports: Reports,
+        directive: watch::Receiver<Directive>,
+    ) -> (Self, mpsc::Receiver<Heard>) {
+        let (heard, hearing) = mpsc::channel(HEARD);
+        let acks = Arc::new(Acks::new(link.clone()));
+        let (speech, settle) = Speech::new(link.clone(), Arc::clone(&acks));
+        let shared = Arc::new(Shared {
+            reports,
+            acks,
+            speech: speech.clone(),
+            directive,
+            heard,
+            lanes: Mutex::default(),
+        });
+        for known in &link.greeting().runs {
+            if let Ok(run_id) = known.run_id.parse() {
+                shared.know(RunKey {
+                    run_id,
+                    attempt_number: known.attempt_number,
+                });
+            }
+        }
+        let routing = tokio::spawn(route(Arc::clone(&shared), link));
+        let relay = Self {
+            shared,
+            speech,
+            _tasks: [
+                AbortOnDropHandle::new(tokio::spawn(settle)),
+                AbortOnDropHandle::new(routing),
+            ],
+        };
+        (relay, hearing)
+    }
+
+    pub(crate) fn speech(&self) -> &Speech {
+        &self.speech
+    }
+
+    /// Lets frames of a run in. To be called before its process is asked for.
+    pub(crate) fn know(&self, run: RunKey) {
+        self.shared.know(run);
+    }
+
+    /// The runs that have a process, as far as is known.
+    pub(crate) fn runs(&self) -> Vec<RunKey> {
+        self.shared.lanes().keys().copied().collect()
+    }
+
+    pub(crate) fn knows(&self, run: RunKey) -> bool {
+        self.shared.lanes().contains_key(&run)
+    }
+
+    /// Drops what is kept of a run whose exit was heard.
+    pub(crate) fn forget(&self, run: RunKey) {
+        drop(self.shared.lanes().remove(&run));
+    }
+
+    /// How many frames of the guest are not dealt with, now and whenever that changes.
+    pub(crate) fn open(&self) -> watch::Receiver<usize> {
+        self.shared.acks.open()
+    }
+}
+
+impl Shared {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<RunKey, Lanes>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn know(self: &Arc<Self>, run: RunKey) {
+        let mut lanes = self.lanes();
+        lanes.entry(run).or_insert_with(|| self.open_lanes(run));
+    }
+
+    fn open_lanes(self: &Arc<Self>, run: RunKey) -> Lanes {
+        let (lines, events) = mpsc::channel(LINES);
+        let (output, items) = mpsc::channel(OUTPUT_ITEMS);
+        let line_lane = LineLane {
+            run,
+            reports: self.reports.clone(),
+            acks: Arc::clone(&self.acks),
+            speech: self.speech.clone(),
+            directive: self.directive.clone(),
+            output: output.clone(),
+            heard: self.heard.clone(),
+            events,
+            told: false,
+        };
+        let output_lane = OutputLane {
+            run,
+            reports: self.reports.clone(),
+            acks: Arc::clone(&self.acks),
+            items,
+        };
+        let (heard, output_heard) = (self.heard.clone(), self.heard.clone());
+        let lines_task = tokio::spawn(async move {
+            let broken = match line_lane.run().await {
+                Ok(()) => return,
+                Err(Broken::Stale) => Heard::Stale,
+                Err(Broken::Link(error)) => {
+                    tracing::warn!(%error, "a guest cannot be spoken to");
+                    Heard::Broken
+                }
+            };
+            drop(heard.send(broken).await);
+        });
+        let output_task = tokio::spawn(async move {
+            if let Err(Failure::Stale) = output_lane.run().await {
+                drop(output_heard.send(Heard::Stale).await);
+            }
+        });
+        Lanes {
+            lines,
+            output,
+            _tasks: [
+                AbortOnDropHandle::new(lines_task),
+                AbortOnDropHandle::new(output_task),
+            ],
+        }
+    }
+
+    fn lane_of(
+        &self,
+        run_id: &str,
+        attempt_number: u32,
+    ) -> Option<(mpsc::Sender<Event>, mpsc::Sender<Item>)> {
+        let key = RunKey {
+            run_id: run_id.parse().ok()?,
+            attempt_number,
+        };
+        let lanes = self.lanes();
+        let lanes = lanes.get(&key)?;
+        Some((lanes.lines.clone(), lanes.output.clone()))
+    }
+}
+
+async fn route(shared: Arc<Shared>, link: Link) {
+    loop {
+        let Arrived { position, body } = match link.recv().await {
+            Ok(arrived) => arrived,
+            Err(error) => {
+                tracing::warn!(%error, "a guest cannot be heard");
+                drop(shared.heard.send(Heard::Broken).await);
+                return;
+            }
+        };
+        shared.acks.arrived(position);
+        if !pass_on(&shared, position, body).await {
+            // Of a run that is over, or of nothing this build knows.
+            shared.acks.done(position);
+        }
+    }
+}
+
+/// Gives a frame to its lane. `false` if there is none.
+async fn pass_on(shared: &Shared, position: u64, body: Option<Body>) -> bool {
+    match body {
+        Some(Body::RunLine(frame)) => {
+            let Some((lines, output)) = shared.lane_of(&frame.run_id, frame.attempt_number) else {
+                return false;
+            };
+            match line::read(&frame.line, frame.cut_from_bytes) {
+                Ok(Said::Entry(entry)) => {
+                    output.send(Item::Logged { position, entry }).await.is_ok()
+                }
+                said => lines.send(Event::Said { position, said }).await.is_ok(),
+            }
+        }
+        Some(Body::RunOutput(frame)) => {
+            let Some((_, output)) = shared.lane_of(&frame.run_id, frame.attempt_number) else {
+                return false;
+            };
+            let chunks = frame.chunks;
+            output
+                .send(Item::Printed { position, chunks })
+                .await
+                .is_ok()
+        }
+        Some(Body::RunExited(frame)) => {
+            let Some((lines, _)) = shared.lane_of(&frame.run_id, frame.attempt_number) else {
+                return false;
+            };
+            let exit = frame.exit.unwrap_or_default();
+            lines.send(Event::Exited { position, exit }).await.is_ok()
+        }
+        Some(
+            Body::Hello(_)
+            | Body::Welcome(_)
+            | Body::Heartbeat(_)
+            | Body::StartRun(_)
+            | Body::SignalRun(_)
+            | Body::StopMachine(_)
+            | Body::Probe(_),
+        )
+        | None => false,
+    }
+}
+
+/// Whether the guest says that a run's process lives.
+pub(crate) fn is_alive(phase: i32) -> bool {
+    RunPhase::try_from(phase) == Ok(RunPhase::Alive)
+}

@@ -1,0 +1,196 @@
+//! A machine that has greeted: its channel, and the driver's verbs on it one after the other.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use helmr_domain::WaitId;
+use helmr_machine::host::{Link, Listener};
+use helmr_machine::{Attempt, Driver, Presence, Spec};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Tenure;
+use super::ending::Ending;
+use super::plan::Pace;
+use super::runs::{Delivery, StopProgress};
+use crate::base::Base;
+use crate::relay::{Heard, Relay};
+use crate::report::RunKey;
+
+/// How long pausing and resuming may take: both are a signal to a process.
+pub(super) const PAUSE_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) struct Machine {
+    pub(super) attempt: Attempt,
+    pub(super) link: Link,
+    pub(super) relay: Relay,
+    pub(super) heard: mpsc::Receiver<Heard>,
+    /// The driver's start or restore, which may still be at its last words when the guest has greeted.
+    bringing: Option<Bringing>,
+    /// Every process inside stands still because the lease is about to end.
+    pub(super) frozen: bool,
+    /// Outcomes handed to the guest and not yet known to the control plane.
+    pub(super) deliveries: JoinSet<Delivery>,
+    pub(super) sent: HashSet<WaitId>,
+    pub(super) stops: HashMap<RunKey, StopProgress>,
+    /// Runs that are over in this machine, whatever an older assignment says.
+    pub(super) over: HashSet<RunKey>,
+    pub(super) pace: Pace,
+}
+
+/// What a new attempt is brought up by.
+pub(super) enum Way {
+    Start,
+    Restore { image: PathBuf },
+}
+
+/// Why an attempt did not come up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotUp {
+    #[error(transparent)]
+    Driver(#[from] helmr_machine::Error),
+    #[error(transparent)]
+    Channel(#[from] helmr_machine::host::Error),
+    #[error("the driver's work was abandoned")]
+    Abandoned(#[from] JoinError),
+}
+
+impl<D: Driver> Tenure<D> {
+    /// Starts or restores the attempt that the record names, up to its hello. `after_machine` is a crash point.
+    pub(super) async fn attempt_up(
+        &self,
+        way: Way,
+        spec: Spec,
+        deadline: Duration,
+        after_machine: &'static str,
+    ) -> Result<Machine, NotUp> {
+        let attempt = self.attempt();
+        let listener = Listener::bind(&spec.host_dir, &attempt, self.silence_limit())?;
+        let mut bringing = Some(AbortOnDropHandle::new(tokio::spawn(bring(
+            Arc::clone(&self.base),
+            attempt.clone(),
+            way,
+            spec,
+            deadline,
+        ))));
+        let greeted = listener.greeted(deadline);
+        tokio::pin!(greeted);
+        let link = loop {
+            tokio::select! {
+                brought = finish(&mut bringing), if bringing.is_some() => {
+                    brought??;
+                    helmr_api::fault::point(after_machine);
+                }
+                link = &mut greeted => {
+                    if bringing.is_some() {
+                        helmr_api::fault::point(after_machine);
+                    }
+                    break link?;
+                }
+            }
+        };
+        Ok(self.machine(attempt, link, bringing))
+    }
+
+    /// Takes a greeted guest over.
+    pub(super) fn machine(
+        &self,
+        attempt: Attempt,
+        link: Link,
+        bringing: Option<Bringing>,
+    ) -> Machine {
+        let (relay, heard) =
+            Relay::start(link.clone(), self.reports.clone(), self.directive.clone());
+        Machine {
+            attempt,
+            link,
+            relay,
+            heard,
+            bringing,
+            frozen: false,
+            deliveries: JoinSet::new(),
+            sent: HashSet::new(),
+            stops: HashMap::new(),
+            over: HashSet::new(),
+            pace: Pace::new(Instant::now()),
+        }
+    }
+
+    pub(super) fn silence_limit(&self) -> Option<Duration> {
+        self.base.terms.get().map(|terms| terms.silence_limit)
+    }
+
+    pub(super) async fn pause(&self, machine: &mut Machine) -> Result<(), helmr_machine::Error> {
+        machine.settle().await;
+        self.base.driver.pause(&machine.attempt, PAUSE_WITHIN).await
+    }
+
+    pub(super) async fn resume(&self, machine: &mut Machine) -> Result<(), helmr_machine::Error> {
+        machine.settle().await;
+        self.base
+            .driver
+            .resume(&machine.attempt, PAUSE_WITHIN)
+            .await
+    }
+
+    /// Whether the machine is still there. If that cannot be told, it is.
+    pub(super) async fn is_gone(&self, machine: &Machine) -> bool {
+        match self.base.driver.presence(&machine.attempt).await {
+            Ok(presence) => presence == Presence::Gone,
+            Err(error) => {
+                tracing::warn!(machine = machine.attempt.container(), %error, "cannot tell whether a machine is there");
+                false
+            }
+        }
+    }
+
+    /// The ending of a machine on which the driver failed.
+    pub(super) fn gone(&self, operation: &str, error: &dyn std::error::Error) -> Ending {
+        Ending::died(format!("{operation}: {}", crate::serve::describe(error)))
+    }
+}
+
+impl Machine {
+    /// Waits until the driver is done bringing the machine up: its calls are made one after the other.
+    pub(super) async fn settle(&mut self) {
+        let Some(bringing) = &mut self.bringing else {
+            return;
+        };
+        if let Ok(Err(error)) = bringing.await {
+            // The guest has greeted, so the machine runs; whether it still does is what the next call finds.
+            tracing::warn!(machine = self.attempt.container(), %error, "the runtime complained of a machine that runs");
+        }
+        self.bringing = None;
+    }
+}
+
+type Bringing = AbortOnDropHandle<Result<(), helmr_machine::Error>>;
+
+/// Waits for the driver and forgets it. Cancel-safe.
+async fn finish(
+    bringing: &mut Option<Bringing>,
+) -> Result<Result<(), helmr_machine::Error>, JoinError> {
+    let Some(running) = bringing else {
+        return Ok(Ok(()));
+    };
+    let done = running.await;
+    *bringing = None;
+    done
+}
+
+async fn bring<D: Driver>(
+    base: Arc<Base<D>>,
+    attempt: Attempt,
+    way: Way,
+    spec: Spec,
+    deadline: Duration,
+) -> Result<(), helmr_machine::Error> {
+    match way {
+        Way::Start => base.driver.start(&attempt, &spec, deadline).await,
+        Way::Restore { image } => base.driver.restore(&attempt, &spec, &image, deadline).await,
+    }
+}

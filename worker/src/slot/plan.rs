@@ -1,0 +1,347 @@
+//! What a live machine does next, as a pure decision: go on, park or stop.
+
+use std::time::Duration;
+
+use helmr_api::worker::{Assignment, RunAssignment, Want};
+use helmr_domain::Timestamp;
+use tokio::time::Instant;
+
+use crate::directive::{Directive, key_of};
+use crate::report::RunKey;
+
+/// What the worker itself knows of a live machine.
+pub(super) struct View<'a> {
+    pub(super) now: Instant,
+    pub(super) wall: Timestamp,
+    pub(super) directive: &'a Directive,
+    /// Runs with a process, and runs whose process is about to be asked for.
+    pub(super) inside: &'a [RunKey],
+    /// Runs that are over, whatever the assignment says.
+    pub(super) over: &'a dyn Fn(RunKey) -> bool,
+    /// Frames of the guest, outcomes and starts that are being dealt with.
+    pub(super) busy: bool,
+    pub(super) pace: &'a Pace,
+}
+
+/// When the machine became idle, and how soon a park or stop that was refused or failed is tried again.
+#[derive(Debug)]
+pub(super) struct Pace {
+    idle_since: Instant,
+    not_before: Instant,
+    step: Duration,
+    failures: u32,
+}
+
+impl Pace {
+    const FIRST_STEP: Duration = Duration::from_millis(250);
+    const LONGEST_STEP: Duration = Duration::from_secs(60);
+
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            idle_since: now,
+            not_before: now,
+            step: Self::FIRST_STEP,
+            failures: 0,
+        }
+    }
+
+    /// Notes that the machine has work.
+    pub(super) fn worked(&mut self, now: Instant) {
+        self.idle_since = now;
+    }
+
+    /// Notes that the control plane refused: it knows of work that this worker will hear of.
+    pub(super) fn refused(&mut self, now: Instant) {
+        self.not_before = now + Self::FIRST_STEP;
+    }
+
+    /// Notes a failure of this host; it may last.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.not_before = now + self.step;
+        self.step = (self.step * 2).min(Self::LONGEST_STEP);
+        self.failures += 1;
+    }
+
+    /// How many times this host has failed.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Go on, and ask again then or when something changes.
+    Stay { until: Option<Instant> },
+    /// Set aside. `draining`: as it stands, because the worker goes away.
+    Park { draining: bool },
+    /// End for lack of work.
+    Stop,
+}
+
+/// Decides. Performs nothing.
+pub(super) fn next(view: &View<'_>) -> Step {
+    let Some(assignment) = &view.directive.assignment else {
+        // Adopted, and the control plane has yet to say what it wants; a worker that goes away does not wait for that.
+        return match view.directive.drain_by {
+            Some(by) => at(view, by, Step::Park { draining: true }),
+            None => Step::Stay { until: None },
+        };
+    };
+    let runs: Vec<&RunAssignment> = assignment
+        .runs
+        .iter()
+        .filter(|run| !(view.over)(key_of(run)))
+        .collect();
+    let draining = view.directive.drain_by;
+    if runs.is_empty() && view.inside.is_empty() {
+        return if view.busy {
+            Step::Stay { until: None }
+        } else {
+            at(view, stop_at(view, assignment), Step::Stop)
+        };
+    }
+    let strangers = view
+        .inside
+        .iter()
+        .any(|inside| !runs.iter().any(|run| key_of(run) == *inside));
+    let rest = !view.busy && !strangers && runs.iter().all(|run| rests(run));
+    match (rest, draining) {
+        (true, Some(_)) => at(view, view.now, Step::Park { draining: true }),
+        (true, None) => at(view, hot_until(view, &runs), Step::Park { draining: false }),
+        (false, Some(by)) => at(view, by, Step::Park { draining: true }),
+        (false, None) => Step::Stay { until: None },
+    }
+}
+
+/// `step` once it is `due`.
+fn at(view: &View<'_>, due: Instant, step: Step) -> Step {
+    let due = due.max(view.pace.not_before);
+    if view.now >= due {
+        step
+    } else {
+        Step::Stay { until: Some(due) }
+    }
+}
+
+/// A run that waits, with nothing to be told.
+fn rests(run: &RunAssignment) -> bool {
+    run.waiting.is_some() && run.outcomes.is_empty() && run.stop.is_none()
+}
+
+/// When the last hot window ends.
+fn hot_until(view: &View<'_>, runs: &[&RunAssignment]) -> Instant {
+    let windows = runs
+        .iter()
+        .filter_map(|run| run.waiting.as_ref())
+        .map(|wait| {
+            let elapsed = view.wall.since(Timestamp::from_micros(wait.since_us));
+            let elapsed = Duration::from_micros(elapsed.as_micros().unsigned_abs());
+            view.now + Duration::from_millis(wait.hot_window_ms).saturating_sub(elapsed)
+        });
+    windows.max().unwrap_or(view.now)
+}
+
+fn stop_at(view: &View<'_>, assignment: &Assignment) -> Instant {
+    let at_once = view.directive.drain_by.is_some() || assignment.want == Want::Stop;
+    if at_once {
+        view.now
+    } else {
+        view.pace.idle_since + Duration::from_millis(assignment.auto_stop_after_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use helmr_api::worker::{DecidedOutcome, Outcome, PendingWait, StopOrder};
+    use helmr_domain::WaitId;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::testing;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Case {
+        runs: Vec<RunAssignment>,
+        inside: Vec<RunKey>,
+        busy: bool,
+        drain_in: Option<Duration>,
+        want: Want,
+        idle_for: Duration,
+        refused: bool,
+    }
+
+    impl Default for Case {
+        fn default() -> Self {
+            Self {
+                runs: Vec::new(),
+                inside: Vec::new(),
+                busy: false,
+                drain_in: None,
+                want: Want::Live,
+                idle_for: Duration::ZERO,
+                refused: false,
+            }
+        }
+    }
+
+    /// Decides, and says how long the machine stays.
+    fn check(case: Case) -> (Option<Step>, Option<Duration>) {
+        let now = Instant::now() + Duration::from_secs(3600);
+        let mut assignment = testing::assignment();
+        assignment.runs = case.runs;
+        assignment.want = case.want;
+        assignment.auto_stop_after_ms = 300_000;
+        let directive = Directive {
+            assignment: Some(Arc::new(assignment)),
+            drain_by: case.drain_in.map(|span| now + span),
+            ..Directive::default()
+        };
+        let mut pace = Pace::new(now - case.idle_for);
+        if case.refused {
+            pace.refused(now);
+        }
+        let step = next(&View {
+            now,
+            wall: WALL,
+            directive: &directive,
+            inside: &case.inside,
+            over: &|_| false,
+            busy: case.busy,
+            pace: &pace,
+        });
+        match step {
+            Step::Stay { until } => (None, until.map(|until| until - now)),
+            step => (Some(step), None),
+        }
+    }
+
+    const WALL: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+
+    fn running() -> RunAssignment {
+        testing::run()
+    }
+
+    fn waiting(for_ms: i64) -> RunAssignment {
+        RunAssignment {
+            waiting: Some(PendingWait {
+                wait_id: WaitId::new(WALL, [1; 10]),
+                call_no: 1,
+                hot_window_ms: 2000,
+                since_us: WALL.as_micros() - for_ms * 1000,
+            }),
+            ..testing::run()
+        }
+    }
+
+    fn inside(runs: &[RunAssignment]) -> Vec<RunKey> {
+        runs.iter().map(key_of).collect()
+    }
+
+    const PARK: (Option<Step>, Option<Duration>) = (Some(Step::Park { draining: false }), None);
+    const DRAIN: (Option<Step>, Option<Duration>) = (Some(Step::Park { draining: true }), None);
+    const STOP: (Option<Step>, Option<Duration>) = (Some(Step::Stop), None);
+    const STAY: (Option<Step>, Option<Duration>) = (None, None);
+
+    #[test]
+    fn a_machine_parks_when_every_run_waits_and_the_hot_windows_are_over() {
+        let of = |runs: Vec<RunAssignment>| Case {
+            inside: inside(&runs),
+            runs,
+            ..Case::default()
+        };
+        assert_eq!(check(of(vec![waiting(2000)])), PARK);
+        assert_eq!(check(of(vec![waiting(500)])), (None, Some(SECOND * 3 / 2)));
+        assert_eq!(
+            check(of(vec![waiting(2000), waiting(1000)])),
+            (None, Some(SECOND))
+        );
+        assert_eq!(check(of(vec![running()])), STAY);
+        assert_eq!(check(of(vec![waiting(2000), running()])), STAY);
+    }
+
+    #[test]
+    fn nothing_parks_with_something_to_tell_or_to_hear() {
+        let mut told = waiting(9000);
+        told.outcomes.push(DecidedOutcome {
+            wait_id: WaitId::new(WALL, [1; 10]),
+            call_no: 1,
+            outcome: Outcome::ok(Value::Null),
+        });
+        let mut stopped = waiting(9000);
+        stopped.stop = Some(StopOrder {
+            reason: "cancelled".to_owned(),
+            message: String::new(),
+            kill_at_us: 0,
+        });
+        for run in [told, stopped] {
+            let case = Case {
+                inside: inside(std::slice::from_ref(&run)),
+                runs: vec![run],
+                ..Case::default()
+            };
+            assert_eq!(check(case), STAY);
+        }
+        let runs = vec![waiting(9000)];
+        let busy = Case {
+            inside: inside(&runs),
+            runs,
+            busy: true,
+            ..Case::default()
+        };
+        assert_eq!(check(busy), STAY);
+        let leaving = Case {
+            inside: vec![key_of(&running()), key_of(&testing::other_run())],
+            runs: vec![waiting(9000)],
+            ..Case::default()
+        };
+        assert_eq!(
+            check(leaving),
+            STAY,
+            "a process without a run is not at rest"
+        );
+    }
+
+    #[test]
+    fn a_refused_park_is_tried_again_a_little_later() {
+        let runs = vec![waiting(9000)];
+        let case = Case {
+            inside: inside(&runs),
+            runs,
+            refused: true,
+            ..Case::default()
+        };
+        assert_eq!(check(case), (None, Some(Pace::FIRST_STEP)));
+    }
+
+    #[test]
+    fn a_machine_without_runs_stops_after_its_time_or_when_its_room_is_needed() {
+        let idle = |idle_for, want| Case {
+            idle_for,
+            want,
+            ..Case::default()
+        };
+        assert_eq!(check(idle(SECOND * 300, Want::Live)), STOP);
+        assert_eq!(
+            check(idle(SECOND * 100, Want::Live)),
+            (None, Some(SECOND * 200))
+        );
+        assert_eq!(check(idle(Duration::ZERO, Want::Stop)), STOP);
+    }
+
+    #[test]
+    fn a_drain_waits_for_runs_as_long_as_it_may_and_then_parks_them_as_they_stand() {
+        let drain = |runs: Vec<RunAssignment>, drain_in| Case {
+            inside: inside(&runs),
+            runs,
+            drain_in: Some(drain_in),
+            ..Case::default()
+        };
+        assert_eq!(check(drain(vec![waiting(0)], SECOND)), DRAIN);
+        assert_eq!(check(drain(vec![running()], SECOND)), (None, Some(SECOND)));
+        assert_eq!(check(drain(vec![running()], Duration::ZERO)), DRAIN);
+        assert_eq!(check(drain(Vec::new(), SECOND)), STOP);
+    }
+}

@@ -1,0 +1,294 @@
+//! From an assignment to a live machine with fresh memory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use helmr_api::fault;
+use helmr_api::worker::{Assignment, MachineAssignment, Origin};
+use helmr_artifacts::{DataKey, KeySet};
+use helmr_domain::VersionId;
+use helmr_machine::Driver;
+
+use super::Tenure;
+use super::ending::{Ending, discard};
+use super::machine::{Machine, Way};
+use crate::points;
+use crate::record::{Phase, Record};
+use crate::workspace::{self, Workspace};
+
+/// How long a start may take, up to the hello.
+const START_WITHIN: Duration = Duration::from_secs(30);
+/// A start that failed is tried once more: a runtime that was disturbed says nothing of the machine.
+const TRIES: u32 = 2;
+
+impl<D: Driver> Tenure<D> {
+    /// Makes the machine live, from whatever its assignment says that it comes from.
+    pub(super) async fn bring_up(&mut self) -> Result<Machine, Ending> {
+        let assignment = self.first_assignment().await?;
+        if assignment.machine.driver != self.base.driver_name {
+            let message = format!("this worker has no driver `{}`", assignment.machine.driver);
+            return Err(Ending::failed("sandbox_failed", message));
+        }
+        self.succeed(&assignment).await;
+        self.open_workspace(&assignment)?;
+        self.prepare_launches(&assignment)?;
+        match assignment.machine.origin.clone() {
+            Origin::Seed => self.start(&assignment, None).await,
+            Origin::Version {
+                version_id,
+                manifest,
+            } => self.start(&assignment, Some((version_id, manifest))).await,
+            Origin::Checkpoint {
+                checkpoint_id,
+                version_id,
+                manifest,
+            } => {
+                self.wake(&assignment, checkpoint_id, version_id, &manifest)
+                    .await
+            }
+        }
+    }
+
+    async fn start(
+        &mut self,
+        assignment: &Assignment,
+        version: Option<(VersionId, String)>,
+    ) -> Result<Machine, Ending> {
+        let root_image = self.prepare(assignment, version).await?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            self.record.attempt += 1;
+            self.note(Phase::Starting)?;
+            let tree = self.unsettled_tree()?;
+            let spec = self.spec(&assignment.machine, root_image.clone(), tree)?;
+            fault::point(points::START_BEFORE_MACHINE);
+            let up = self
+                .attempt_up(Way::Start, spec, START_WITHIN, points::START_AFTER_MACHINE)
+                .await;
+            match up {
+                Ok(machine) => {
+                    fault::point(points::START_AFTER_HELLO);
+                    self.confirm(&machine, None).await?;
+                    fault::point(points::START_AFTER_LIVE);
+                    return Ok(machine);
+                }
+                Err(error) if tries < TRIES => {
+                    tracing::warn!(workspace.id = %self.record.workspace_id, %error, "a machine did not start; again");
+                    self.kill().await;
+                    self.remove_attempts();
+                }
+                Err(error) => return Err(Ending::host("start the machine", &error)),
+            }
+        }
+    }
+
+    /// Has the control plane know that the machine is live; nothing may act in its name before.
+    pub(super) async fn confirm(
+        &mut self,
+        _machine: &Machine,
+        restored_from: Option<helmr_domain::CheckpointId>,
+    ) -> Result<(), Ending> {
+        self.note(Phase::Live {
+            confirmed: false,
+            restored_from,
+        })?;
+        self.reports.live().await?;
+        Ok(())
+    }
+
+    /// Notes that the control plane knows, and drops the image that the machine came from.
+    pub(super) fn confirmed(&mut self) -> Result<(), Ending> {
+        self.note(Phase::Live {
+            confirmed: true,
+            restored_from: None,
+        })?;
+        self.remove_images_but(None);
+        Ok(())
+    }
+
+    /// Fetches image and files, side by side where one does not need the other.
+    async fn prepare(
+        &mut self,
+        assignment: &Assignment,
+        version: Option<(VersionId, String)>,
+    ) -> Result<PathBuf, Ending> {
+        if let Some((version_id, manifest)) = version {
+            let base = Arc::clone(&self.base);
+            let (image, files) = tokio::join!(
+                root_image(&base, &assignment.machine),
+                self.put_back(&manifest, Some(version_id))
+            );
+            files?;
+            return image;
+        }
+        let base = Arc::clone(&self.base);
+        let machine = &assignment.machine;
+        let reports = self.reports.clone();
+        let (image, seed) = tokio::join!(
+            root_image(&base, machine),
+            reports.find_seed(&machine.image_digest, &machine.mount_path)
+        );
+        let image = image?;
+        match seed? {
+            Some(manifest) => self.put_back(&manifest, None).await?,
+            None => self.make_seed(machine, &image).await?,
+        }
+        Ok(image)
+    }
+
+    /// Copies what the image holds at the mount path, and keeps that for the next workspace.
+    async fn make_seed(
+        &mut self,
+        machine: &MachineAssignment,
+        image: &std::path::Path,
+    ) -> Result<(), Ending> {
+        let workspace = self.workspace()?;
+        workspace.clear().map_err(files)?;
+        let (image, tree) = (image.to_owned(), workspace.tree());
+        let mount_path = PathBuf::from(&machine.mount_path);
+        crate::import::extract_subtree(&image, &mount_path, &tree)
+            .await
+            .map_err(|error| Ending::host("copy the image's workspace", &error))?;
+        let (manifest, size_bytes) = workspace.capture_seed().await.map_err(files)?;
+        let kept = self
+            .reports
+            .put_seed(
+                &machine.image_digest,
+                &machine.mount_path,
+                manifest,
+                size_bytes,
+            )
+            .await?;
+        // Someone may have been first with a copy that differs in times; everyone starts from the same.
+        self.put_back(&kept, None).await
+    }
+
+    pub(super) async fn root_image(&self, machine: &MachineAssignment) -> Result<PathBuf, Ending> {
+        root_image(&self.base, machine).await
+    }
+
+    pub(super) async fn put_back(
+        &mut self,
+        manifest: &str,
+        version_id: Option<VersionId>,
+    ) -> Result<(), Ending> {
+        let workspace = self.workspace()?;
+        workspace
+            .put_back(manifest, version_id)
+            .await
+            .map_err(files)
+    }
+
+    /// The tree, on which something may run from now on.
+    pub(super) fn unsettled_tree(&mut self) -> Result<PathBuf, Ending> {
+        let workspace = self.workspace()?;
+        workspace.unsettle().map_err(files)?;
+        Ok(workspace.tree())
+    }
+
+    pub(super) fn workspace(&mut self) -> Result<&mut Workspace, Ending> {
+        self.workspace
+            .as_mut()
+            .ok_or_else(|| Ending::failed("sandbox_failed", "the workspace is not open".to_owned()))
+    }
+
+    /// Opens the workspace's files, with the keys that come with an assignment.
+    pub(super) fn open_workspace(&mut self, assignment: &Assignment) -> Result<(), Ending> {
+        if self.workspace.is_some() {
+            return Ok(());
+        }
+        let directory = self.base.directory.workspace(self.record.workspace_id);
+        let keys = data_keys(assignment)?;
+        let workspace =
+            Workspace::open(directory, self.base.artifacts.clone(), keys).map_err(files)?;
+        self.workspace = Some(workspace);
+        Ok(())
+    }
+
+    fn prepare_launches(&mut self, assignment: &Arc<Assignment>) -> Result<(), Ending> {
+        let keys = data_keys(assignment)?;
+        for run in &assignment.runs {
+            if run.stop.is_none() && !run.started {
+                self.prepare_launch(assignment, run, keys.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Clears away another machine of the same workspace that lies here: this one has taken its place.
+    async fn succeed(&mut self, assignment: &Assignment) {
+        let directory = self.base.directory.workspace(self.record.workspace_id);
+        let note = directory.path.join("machine");
+        let current = assignment.machine.materialization_id;
+        let before = std::fs::read_to_string(&note)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        if let Some(before) = before.filter(|before| *before != current) {
+            let left = self.base.directory.machine(before);
+            if let Ok(Some(record)) = Record::read(&left) {
+                let attempt = helmr_machine::Attempt {
+                    machine: before.to_string(),
+                    number: record.attempt,
+                };
+                if let Err(error) = self
+                    .base
+                    .driver
+                    .kill(&attempt, super::ending::KILL_WITHIN)
+                    .await
+                {
+                    tracing::warn!(machine = attempt.container(), %error, "a machine of the past could not be killed");
+                }
+            }
+            discard(&left.path);
+        }
+        let written = std::fs::create_dir_all(&directory.path)
+            .and_then(|()| std::fs::write(&note, current.to_string()));
+        if let Err(error) = written {
+            tracing::warn!(%error, "a workspace's machine was not noted");
+        }
+    }
+}
+
+pub(super) fn data_keys(assignment: &Assignment) -> Result<KeySet, Ending> {
+    STANDARD
+        .decode(&assignment.data_key)
+        .ok()
+        .and_then(|bytes| DataKey::from_bytes(&bytes))
+        .map(|key| KeySet::derive(&key))
+        .ok_or_else(|| {
+            Ending::failed(
+                "sandbox_failed",
+                "the environment's key is not a key".to_owned(),
+            )
+        })
+}
+
+async fn root_image<D: Driver>(
+    base: &crate::base::Base<D>,
+    machine: &MachineAssignment,
+) -> Result<PathBuf, Ending> {
+    let keys = base.installation_keys().ok_or(Ending::Lost)?;
+    base.images
+        .ensure(
+            &base.directory,
+            &base.artifacts,
+            keys,
+            &machine.image_digest,
+            &machine.image_manifest,
+        )
+        .await
+        .map_err(|error| Ending::failed("image_failed", crate::serve::describe(&error)))
+}
+
+pub(super) fn files(error: workspace::Error) -> Ending {
+    let kind = if error.is_disk_full() {
+        "disk_full"
+    } else {
+        "sandbox_failed"
+    };
+    Ending::failed(kind, crate::serve::describe(&error))
+}

@@ -1,0 +1,140 @@
+//! From a memory image to the machine as it was parked.
+
+use std::path::Path;
+use std::time::Duration;
+
+use helmr_api::fault;
+use helmr_api::worker::Assignment;
+use helmr_domain::{CheckpointId, VersionId};
+use helmr_machine::Driver;
+
+use super::Tenure;
+use super::ending::Ending;
+use super::machine::{Machine, Way};
+use super::start::files;
+use crate::clock;
+use crate::points;
+use crate::record::Phase;
+use crate::relay::{is_alive, resumed};
+use crate::report::RunKey;
+
+/// After so many the control plane tries again later.
+const TRIES: u32 = 3;
+
+impl<D: Driver> Tenure<D> {
+    pub(super) async fn wake(
+        &mut self,
+        assignment: &Assignment,
+        checkpoint_id: CheckpointId,
+        version_id: VersionId,
+        manifest: &str,
+    ) -> Result<Machine, Ending> {
+        let image = self.machine_dir.checkpoint(checkpoint_id);
+        // Before anything can fail: the image is to be kept from here on.
+        self.record.phase = Phase::Parked { checkpoint_id };
+        if !image.exists() {
+            let message = "this worker does not have the machine's memory image".to_owned();
+            return Err(Ending::not_restored(message));
+        }
+        let root_image = self.root_image(&assignment.machine).await?;
+        let (mut manifest, mut version_id) = (manifest.to_owned(), Some(version_id));
+        if self.workspace()?.is_edited() {
+            // What was written while the machine was parked belongs to the workspace: a repeat begins from there.
+            let edited = self.workspace()?.capture().await.map_err(files)?;
+            self.workspace()?.settle(&edited).map_err(files)?;
+            (manifest, version_id) = (edited.manifest, Some(edited.version_id));
+        }
+        let size = image_bytes(&image);
+        let mut reason = String::new();
+        for number in 1..=TRIES {
+            // A machine runs before its hello, so a failed try may have changed the files.
+            self.put_back(&manifest, version_id).await?;
+            self.record.attempt += 1;
+            self.note(Phase::Restoring { checkpoint_id })?;
+            let tree = self.unsettled_tree()?;
+            let spec = self.spec(&assignment.machine, root_image.clone(), tree)?;
+            let way = Way::Restore {
+                image: image.clone(),
+            };
+            fault::point(points::WAKE_BEFORE_RESTORE);
+            let deadline = deadline(size, number);
+            match self
+                .attempt_up(way, spec, deadline, points::WAKE_AFTER_RESTORE)
+                .await
+            {
+                Ok(machine) => {
+                    fault::point(points::WAKE_AFTER_HELLO);
+                    self.announce(&machine).await?;
+                    self.confirm(&machine, Some(checkpoint_id)).await?;
+                    fault::point(points::WAKE_AFTER_LIVE);
+                    self.confirmed()?;
+                    return Ok(machine);
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        workspace.id = %self.record.workspace_id, attempt = self.record.attempt, %error,
+                        "a machine was not restored"
+                    );
+                    reason = crate::serve::describe(&error);
+                    self.kill().await;
+                    self.note(Phase::Parked { checkpoint_id })?;
+                    self.remove_attempts();
+                }
+            }
+        }
+        Err(Ending::not_restored(reason))
+    }
+
+    /// Tells every run that it was restored, before anything else reaches it.
+    pub(super) async fn announce(&self, machine: &Machine) -> Result<(), Ending> {
+        for known in &machine.link.greeting().runs {
+            let Ok(run_id) = known.run_id.parse() else {
+                continue;
+            };
+            if !is_alive(known.phase) {
+                continue;
+            }
+            let run = RunKey {
+                run_id,
+                attempt_number: known.attempt_number,
+            };
+            let line = resumed(clock::now().as_unix_millis(), clock::random());
+            machine
+                .relay
+                .speech()
+                .line(run, line)
+                .await
+                .map_err(|error| self.gone("speak to the machine", &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Command and hello together: 5 s and 5 s per GiB, doubled at each repeat.
+fn deadline(image_bytes: u64, number: u32) -> Duration {
+    let once = 5_000 + (image_bytes >> 10) * 5_000 / (1 << 20);
+    Duration::from_millis(once << (number - 1))
+}
+
+fn image_bytes(image: &Path) -> u64 {
+    let Ok(found) = std::fs::read_dir(image) else {
+        return 0;
+    };
+    found
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_has_time_for_its_size_and_more_at_each_repeat() {
+        let gib = 1 << 30;
+        for (bytes, number, seconds) in [(0, 1, 5), (gib, 1, 10), (gib, 2, 20), (4 * gib, 3, 100)] {
+            assert_eq!(deadline(bytes, number), Duration::from_secs(seconds));
+        }
+    }
+}
