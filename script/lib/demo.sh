@@ -109,6 +109,7 @@ check_output() {
 # The run's events with the time between them.
 show_timeline() {
   chapter "Timeline"
+  # shellcheck disable=SC2016 # JavaScript's own
   helmr_json run events "$1" | node -e '
     const { items } = JSON.parse(require("fs").readFileSync(0, "utf8"));
     const start = Date.parse(items[0].at);
