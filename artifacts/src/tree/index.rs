@@ -227,3 +227,24 @@ fn fingerprint(keys: &KeySet) -> [u8; 8] {
     fingerprint.copy_from_slice(&hash[..8]);
     fingerprint
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_just_before_the_look_or_after_it_is_racy() {
+        let check = |seconds, nanoseconds, racy| {
+            let ctime = Stamp {
+                seconds,
+                nanoseconds,
+            };
+            assert_eq!(is_racy(ctime, 100_000_000_000), racy, "{ctime:?}");
+        };
+        check(99, 949_999_999, false);
+        check(99, 950_000_001, true);
+        check(100, 0, true);
+        check(101, 0, true);
+        check(-1, 0, false);
+    }
+}

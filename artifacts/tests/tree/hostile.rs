@@ -86,6 +86,15 @@ fn swap_until(stop: &AtomicBool, one: &Path, other: &Path) -> u64 {
     swaps
 }
 
+/// Stops the other thread however this one ends: a scope waits for both.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Captures many times while a name is swapped for `trap`; no capture may hold a byte of the secret or block.
 fn capture_while_swapping(make_trap: impl FnOnce(&Path, &Path)) {
     let world = World::new();
@@ -101,6 +110,7 @@ fn capture_while_swapping(make_trap: impl FnOnce(&Path, &Path)) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let swapper = scope.spawn(|| swap_until(&stop, &victim, &trap));
+        let stopping = StopOnDrop(&stop);
         let mut finished = 0;
         for _ in 0..120 {
             match world.try_capture(None) {
@@ -115,13 +125,10 @@ fn capture_while_swapping(make_trap: impl FnOnce(&Path, &Path)) {
                 }
                 // A name that is something else at each of several looks is an honest answer too.
                 Err(Error::Unstable { .. }) => {}
-                Err(error) => {
-                    stop.store(true, Ordering::Relaxed);
-                    panic!("{error:?}");
-                }
+                Err(error) => panic!("{error:?}"),
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         assert!(swapper.join().unwrap() > 120);
         assert!(finished > 40, "{finished} of 120 captures finished");
     });
@@ -177,16 +184,14 @@ fn files_that_vanish_and_grow_do_not_stop_a_capture() {
                 round += 1;
             }
         });
+        let stopping = StopOnDrop(&stop);
         let mut index = None;
         for _ in 0..60 {
-            let captured = world.try_capture(index.as_ref());
-            let captured = captured
-                .inspect_err(|_| stop.store(true, Ordering::Relaxed))
-                .unwrap();
+            let captured = world.capture(index.as_ref());
             assert!(captured.entries >= 52, "{}", captured.entries);
             index = Some(captured.index);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         writer.join().unwrap();
         // When it is quiet again nothing of what happened is missing.
         let captured = world.capture(index.as_ref());

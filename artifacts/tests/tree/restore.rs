@@ -17,6 +17,8 @@ fn furnished() -> World {
             noise(2000, number),
         );
     }
+    world.write("twins/a", "the same");
+    world.write("twins/b", "the same");
     world.write("large", noise(700_000, 1));
     world.write("other large", noise(700_000, 2));
     symlink("large", world.tree().join("link")).unwrap();
@@ -56,6 +58,8 @@ fn spoil(world: &World) {
     fs::hard_link(tree.join("other large"), tree.join("src/large")).unwrap();
     fs::remove_file(tree.join("src/9/9")).unwrap();
     fs::hard_link(tree.join("src/9/19"), tree.join("src/9/9")).unwrap();
+    fs::remove_file(tree.join("twins/b")).unwrap();
+    fs::hard_link(tree.join("twins/a"), tree.join("twins/b")).unwrap();
     fs::set_permissions(tree.join("src/0"), fs::Permissions::from_mode(0o701)).unwrap();
     fs::set_permissions(tree.join("src/0/10"), fs::Permissions::from_mode(0o711)).unwrap();
     rustix::fs::setxattr(
