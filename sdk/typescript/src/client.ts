@@ -12,6 +12,10 @@ export interface ClientOptions {
   readonly apiKey?: string | undefined;
   /** A public access token, for browsers. */
   readonly accessToken?: string | undefined;
+  /** Names the project (slug or id) where the key is for the whole organization. */
+  readonly project?: string | undefined;
+  /** Names the environment (slug or id) where the key is for the whole organization. */
+  readonly environment?: string | undefined;
   /** Replaces the global `fetch`. */
   readonly fetch?: typeof fetch | undefined;
 }
@@ -33,6 +37,7 @@ export class HelmrClient {
     const http = new Http({
       url: serverUrl(options.url ?? environment("HELMR_API_URL")),
       credential: credential(options),
+      scope: { project_id: options.project, environment_id: options.environment },
       fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     });
     this.runs = new Runs(http);

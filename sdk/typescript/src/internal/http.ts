@@ -25,6 +25,8 @@ export type Query = Readonly<Record<string, string | number | undefined>>;
 export interface HttpSettings {
   readonly url: URL;
   readonly credential: string | undefined;
+  /** Stands in the query of every request. */
+  readonly scope: Query;
   readonly fetch: typeof fetch;
 }
 
@@ -105,7 +107,7 @@ export class Http {
     url.pathname = [url.pathname.replace(/\/$/, ""), "api", "v1", ...asked.path.map(encodeURIComponent)].join(
       "/",
     );
-    for (const [name, value] of Object.entries(asked.query ?? {})) {
+    for (const [name, value] of Object.entries({ ...this.#settings.scope, ...asked.query })) {
       if (value !== undefined) url.searchParams.append(name, String(value));
     }
     const headers: Record<string, string> = {

@@ -72,7 +72,7 @@ export class SessionHandle {
   }
 
   /** An input stream, by name or by its declaration, which brings its type along. */
-  input<const S extends string | InputStream<string, never, unknown>>(stream: S): InputLane<DataOf<S>> {
+  input<const S extends string | InputStream>(stream: S): InputLane<DataOf<S>> {
     const name = typeof stream === "string" ? stream : stream.id;
     return {
       send: async (data, { correlationId, ...request } = {}) => {
@@ -84,7 +84,7 @@ export class SessionHandle {
   }
 
   /** An output stream, by name or by its declaration, which brings its type along. */
-  output<const S extends string | OutputStream<string, never, unknown>>(stream: S): OutputLane<DataOf<S>> {
+  output<const S extends string | OutputStream>(stream: S): OutputLane<DataOf<S>> {
     const name = typeof stream === "string" ? stream : stream.id;
     const list = (options: ReadOptions = {}): Listing<StreamRecord<DataOf<S>>> => {
       const { limit, cursor, correlationId, ...request } = options;
