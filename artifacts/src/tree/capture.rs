@@ -300,11 +300,17 @@ impl Capture<'_> {
             let facts = beneath::look_at(&*file).map_err(failed("stat", path))?;
             std::io::Seek::rewind(file).map_err(beneath::failed_io("seek in", path))?;
             let stored = self.stored.get_or_insert_with(|| Stored::of(self.previous));
-            let taken =
-                self.packer
-                    .store(&mut self.writer, (&mut *file, path), &facts, |digest| {
-                        stored.by_digest.get(digest).cloned()
-                    })?;
+            let previous = self.previous;
+            let known = |digest: &[u8; 32]| {
+                // The file's own place first: unchanged trees must give the same manifest.
+                let own = previous.and_then(|index| index.last_content(facts.ino));
+                own.filter(|own| own.digest.as_ref() == Some(digest))
+                    .or_else(|| stored.by_digest.get(digest))
+                    .cloned()
+            };
+            let taken = self
+                .packer
+                .store(&mut self.writer, (&mut *file, path), &facts, known)?;
             let xattrs = beneath::xattrs(&*file).map_err(failed("read attributes of", path))?;
             let after = beneath::look_at(&*file).map_err(failed("stat", path))?;
             let steady = after.ctime == facts.ctime && after.size == facts.size;
@@ -504,7 +510,14 @@ impl Stored {
         };
         for content in previous.into_iter().flat_map(Index::contents) {
             if let Some(digest) = content.digest {
-                stored.by_digest.insert(digest, content.clone());
+                // Of several places the first by name, so that equal captures choose alike.
+                let place = stored
+                    .by_digest
+                    .entry(digest)
+                    .or_insert_with(|| content.clone());
+                if content.place() < place.place() {
+                    *place = content.clone();
+                }
             }
             for segment in &content.segments {
                 if let Source::Chunk { chunk, .. } = segment.source {

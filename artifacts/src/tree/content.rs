@@ -4,6 +4,7 @@
 //! A pack ends after a file whose hash says so, so that the same files in the same order give the same packs even
 //! when nothing else is known. A chunk per small file would cost a synchronous write each.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
@@ -11,7 +12,7 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 use super::beneath::{Facts, failed, failed_io};
-use crate::chunk::{ChunkRef, Writer};
+use crate::chunk::{ChunkName, ChunkRef, Writer};
 use crate::cut::{Cutter, is_zero};
 use crate::manifest::{self, Segment, Source};
 use crate::{Error, KeySet, blob};
@@ -42,6 +43,14 @@ impl Content {
         match (self.digest, other.digest) {
             (Some(one), Some(other)) => one == other,
             _ => self.segments == other.segments,
+        }
+    }
+
+    /// Of a small file: chunk and offset. Orders places, for a choice that is always the same.
+    pub(super) fn place(&self) -> Option<(ChunkName, u32)> {
+        match self.segments.first()?.source {
+            Source::Chunk { chunk, offset } => Some((chunk.name, offset)),
+            Source::Zeros => None,
         }
     }
 
@@ -101,6 +110,8 @@ impl Slot {
 pub(super) struct Packer {
     cutter: Cutter,
     pack: Vec<u8>,
+    /// What the open pack holds: the same bytes are packed once, whoever has them.
+    slots: HashMap<[u8; 32], Slot>,
     full: bool,
 }
 
@@ -108,7 +119,8 @@ impl Packer {
     pub(super) fn new() -> Self {
         Self {
             cutter: Cutter::new(),
-            pack: Vec::with_capacity(PACK_BYTES),
+            pack: Vec::new(),
+            slots: HashMap::new(),
             full: false,
         }
     }
@@ -137,14 +149,19 @@ impl Packer {
         if let Some(content) = known(&digest) {
             return Ok(Taken::Stored(content));
         }
+        if let Some(slot) = self.slots.get(&digest) {
+            return Ok(Taken::Packed(*slot));
+        }
         let offset = u32::try_from(self.pack.len()).map_err(|_| Error::Abandoned)?;
         self.pack.append(&mut bytes);
         self.full = self.pack.len() >= PACK_BYTES || digest[0] < PACK_ENDS_BELOW;
-        Ok(Taken::Packed(Slot {
+        let slot = Slot {
             offset,
             len,
             digest,
-        }))
+        };
+        self.slots.insert(digest, slot);
+        Ok(Taken::Packed(slot))
     }
 
     /// Whether the pack should be closed before the next file.
@@ -155,6 +172,7 @@ impl Packer {
     /// Stores the open pack; `None` if it is empty.
     pub(super) fn close(&mut self, writer: &mut Writer<'_>) -> Result<Option<ChunkRef>, Error> {
         self.full = false;
+        self.slots.clear();
         if self.pack.is_empty() {
             return Ok(None);
         }

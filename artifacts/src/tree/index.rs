@@ -127,6 +127,11 @@ impl Index {
         })
     }
 
+    /// Where the bytes of an inode were, though they may have changed since.
+    pub(super) fn last_content(&self, ino: u64) -> Option<&Content> {
+        self.files.get(&ino).map(|known| &known.content)
+    }
+
     pub(super) fn contents(&self) -> impl Iterator<Item = &Content> {
         self.files.values().map(|known| &known.content)
     }

@@ -38,6 +38,22 @@ fn a_capture_after_no_change_stores_nothing() {
 }
 
 #[test]
+fn files_with_the_same_bytes_are_stored_once_and_keep_their_place() {
+    let world = World::new();
+    for number in 0..100 {
+        world.write(&format!("copy {number}"), noise(4000, 1));
+    }
+    let first = world.capture(None);
+    assert!(first.stored_bytes < 10_000, "{}", first.stored_bytes);
+    let mut index = first.index;
+    for _ in 0..5 {
+        let again = world.capture(Some(&index));
+        assert_eq!((again.id, again.stored_bytes), (first.id, 0));
+        index = again.index;
+    }
+}
+
+#[test]
 fn a_capture_after_touching_one_file_stores_about_that_file() {
     let world = furnished();
     let index = world.settled();

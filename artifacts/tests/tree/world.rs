@@ -58,11 +58,14 @@ impl World {
     /// Captures until the last changes are old enough to be told from later ones by their time.
     pub(crate) fn settled(&self) -> Index {
         let begun = Instant::now();
-        let mut captured = self.capture(None);
-        while begun.elapsed() < Duration::from_millis(80) {
-            captured = self.capture(Some(&captured.index));
+        let mut index = self.capture(None).index;
+        loop {
+            let late_enough = begun.elapsed() > Duration::from_millis(80);
+            index = self.capture(Some(&index)).index;
+            if late_enough {
+                return index;
+            }
         }
-        captured.index
     }
 
     /// Materializes into a new directory.
