@@ -250,7 +250,7 @@ describe("sessions", () => {
       headers: { "idempotency-key": "mine" },
     });
     expect(server.seen[0]?.body).toEqual({
-      task_id: "release",
+      task: "release",
       payload: { user_key: { deepKey: 1 } },
       external_id: "x",
       workspace_id: "ws_1",

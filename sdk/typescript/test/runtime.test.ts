@@ -275,6 +275,16 @@ describe("waits", () => {
     });
   });
 
+  test.each(["token_expired", "token_cancelled"])(
+    "a wait that is refused with %s ends like one that came to it",
+    async (code) => {
+      await using host = start("waits", "tokenWait");
+      host.answer(await host.call("token.create"), TOKEN);
+      host.refuse(await host.call("wait"), code, "too late");
+      expect((await finish(host))[0].output).toMatchObject({ ok: false, error: { code: code.slice(6) } });
+    },
+  );
+
   test.each(["timeout", "expired", "cancelled", "forked"])(
     "a wait that ends by %s throws when unwrapped",
     async (code) => {

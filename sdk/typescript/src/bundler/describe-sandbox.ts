@@ -6,7 +6,8 @@ import type { Source } from "../authoring/source.ts";
 import { type Size, sizeBytes } from "../internal/duration.ts";
 import type { JsonObject, JsonValue } from "../internal/json.ts";
 import { nameFault } from "../internal/names.ts";
-import { type Complain, describeSecrets } from "./describe.ts";
+import type { Complain } from "./complain.ts";
+import { describeSecrets } from "./describe-secrets.ts";
 
 /** A sandbox as the index has it. */
 export interface SandboxEntry {

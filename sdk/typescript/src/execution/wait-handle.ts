@@ -53,6 +53,11 @@ export function failureOf(error: Extract<Outcome, { ok: false }>["error"]): Wait
     case "cancelled":
     case "forked":
       return { code: error.code, message: error.message };
+    // A token that had ended before the wait began is refused; to the task it is the same.
+    case "token_expired":
+      return { code: "expired", message: error.message };
+    case "token_cancelled":
+      return { code: "cancelled", message: error.message };
     default:
       throw new OperationError(error.code, error.message, error.details);
   }

@@ -26,7 +26,8 @@ export interface RunFailure {
 interface RunBase {
   readonly id: string;
   readonly sessionId: string;
-  readonly taskId: string;
+  /** The task's id. */
+  readonly task: string;
   readonly deploymentId: string;
   readonly deploymentVersion: string;
   readonly workspaceId: string;

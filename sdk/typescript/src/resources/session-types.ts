@@ -8,7 +8,8 @@ import type { Run, RunFailure } from "./run-types.ts";
 interface SessionBase {
   readonly id: string;
   readonly externalId: string | null;
-  readonly taskId: string;
+  /** The task's id. */
+  readonly task: string;
   readonly deploymentId: string;
   readonly workspaceId: string;
   readonly currentRunId: string | null;

@@ -120,7 +120,7 @@ export class Sessions {
   ): Promise<StartedSession<Output>> {
     const { signal, timeoutMs, idempotencyKey, ttl, expiresAt, ...rest } = options;
     const body = toWire({
-      taskId: typeof task === "string" ? task : task.id,
+      task: typeof task === "string" ? task : task.id,
       payload,
       ...rest,
       ttl: ttl === undefined ? undefined : durationMs(ttl, "ttl"),
