@@ -1,7 +1,9 @@
-//! Takes the guest agent and the SDK into the binary, where `cargo xtask build` says they are.
+//! Takes the guest agent and the SDK into the binary, where `cargo xtask build` says they are, and the version of the
+//! pinned gVisor from the file that pins it.
 //!
-//! A plain `cargo build` has neither: the binary then looks for the guest beside itself.
+//! A plain `cargo build` carries neither guest nor SDK: the binary then looks for the guest beside itself.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 /// Each variable that names a file, and the cfg that tells the code that it is there.
@@ -11,12 +13,13 @@ const EMBEDDED: [(&str, &str); 3] = [
     ("HELMR_SDK_KIT_PATH", "embedded_sdk_kit"),
 ];
 
+const PINS: &str = "../tools/go.mod";
+
 #[expect(
-    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "this is how a build script hears from cargo and speaks to it"
+    reason = "this is how a build script hears from cargo"
 )]
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     for (variable, cfg) in EMBEDDED {
         println!("cargo::rerun-if-env-changed={variable}");
         println!("cargo::rustc-check-cfg=cfg({cfg})");
@@ -26,4 +29,19 @@ fn main() {
         println!("cargo::rerun-if-changed={}", path.display());
         println!("cargo::rustc-cfg={cfg}");
     }
+    println!("cargo::rerun-if-changed={PINS}");
+    let version =
+        runsc_version(&std::fs::read_to_string(PINS)?).ok_or("tools/go.mod pins no gVisor")?;
+    println!("cargo::rustc-env=HELMR_RUNSC_VERSION={version}");
+    Ok(())
+}
+
+/// `v0.0.0-20260905035102-160fafc42237` as `20260905.0-160fafc42237`: what `script/setup` builds into `runsc`.
+fn runsc_version(pins: &str) -> Option<String> {
+    let line = pins
+        .lines()
+        .find(|line| line.contains("gvisor.dev/gvisor v"))?;
+    let (_, version) = line.split_once("v0.0.0-")?;
+    let (time, commit) = version.split_whitespace().next()?.split_once('-')?;
+    Some(format!("{}.0-{commit}", time.get(..8)?))
 }

@@ -145,11 +145,21 @@ impl From<client::Error> for CommandError {
         };
         let mut made = Self::new(exit, message);
         if let Some(cause) = error.source() {
-            made = made.because(cause);
+            made.causes.push(root(cause).to_string());
         }
         made.hints = hints::of(&error);
         made
     }
+}
+
+/// What lies at the bottom. The HTTP library's layers between repeat the address and each other.
+fn root<'a>(
+    mut error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod clock;
 mod commands;
 mod context;
+pub mod default_image;
 pub mod deploy;
 pub mod env;
 mod error;
