@@ -9,6 +9,8 @@ use crate::style::Style;
 
 /// Which part of a list.
 #[derive(Debug, Clone, clap::Args)]
+// Flattened into arguments of the same name, which have a group of that name already.
+#[group(skip)]
 pub struct Arguments {
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
