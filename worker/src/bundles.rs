@@ -27,7 +27,7 @@ pub(crate) enum Error {
     Fetch {
         sha256: String,
         #[source]
-        source: helmr_artifacts::Error,
+        source: Box<helmr_artifacts::Error>,
     },
     #[error("store bundle {sha256}")]
     Stage {
@@ -132,7 +132,10 @@ async fn unpack_through(
     let sha256 = bundle.sha256.to_owned();
     let of_store = {
         let sha256 = sha256.clone();
-        move |source| Error::Fetch { sha256, source }
+        move |source| Error::Fetch {
+            sha256,
+            source: Box::new(source),
+        }
     };
     let id = bundle.manifest.parse().map_err(of_store.clone())?;
     let fetched = {

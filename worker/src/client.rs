@@ -53,7 +53,8 @@ impl Failure {
         }
     }
 
-    pub(crate) fn is_code(&self, wanted: &str) -> bool {
+    #[cfg(test)]
+    fn is_code(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
 }

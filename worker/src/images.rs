@@ -21,7 +21,7 @@ pub(crate) enum Error {
     Fetch {
         digest: String,
         #[source]
-        source: helmr_artifacts::Error,
+        source: Box<helmr_artifacts::Error>,
     },
     #[error("root image {digest} is not what its digest says")]
     Mismatch { digest: String },
@@ -32,6 +32,15 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+impl Error {
+    fn fetch(digest: &str, source: helmr_artifacts::Error) -> Self {
+        Self::Fetch {
+            digest: digest.to_owned(),
+            source: Box::new(source),
+        }
+    }
 }
 
 /// Fetches root images, each by one task at a time.
@@ -71,10 +80,7 @@ impl Images {
         artifacts
             .run(move |artifacts| Ok::<_, helmr_artifacts::Error>(fetch.perform(artifacts, &keys)))
             .await
-            .map_err(|source| Error::Fetch {
-                digest: digest.to_owned(),
-                source,
-            })??;
+            .map_err(|source| Error::fetch(digest, source))??;
         Ok(path)
     }
 
@@ -103,10 +109,7 @@ impl Fetch {
     }
 
     fn fetch(&self, artifacts: &Artifacts, keys: &KeySet) -> Result<(), Error> {
-        let of_store = |source| Error::Fetch {
-            digest: self.digest.clone(),
-            source,
-        };
+        let of_store = |source| Error::fetch(&self.digest, source);
         let id = self.manifest.parse().map_err(of_store)?;
         let mut file = Hashed::create(&self.scratch)?;
         blob::copy_to(artifacts, keys, id, &mut file).map_err(of_store)?;

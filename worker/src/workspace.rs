@@ -23,7 +23,7 @@ pub(crate) enum Error {
     Artifacts {
         operation: &'static str,
         #[source]
-        source: helmr_artifacts::Error,
+        source: Box<helmr_artifacts::Error>,
     },
     #[error("{operation} {path}")]
     Io {
@@ -303,5 +303,8 @@ fn io_error(operation: &'static str, path: PathBuf) -> impl FnOnce(io::Error) ->
 }
 
 fn artifacts_error(operation: &'static str) -> impl FnOnce(helmr_artifacts::Error) -> Error {
-    move |source| Error::Artifacts { operation, source }
+    move |source| Error::Artifacts {
+        operation,
+        source: Box::new(source),
+    }
 }

@@ -90,7 +90,7 @@ impl<D: Driver> Tenure<D> {
         let due = assignment.runs.iter().filter_map(|run| {
             let stop = run.stop.as_ref()?;
             let progress = machine.stops.get(&key_of(run))?;
-            (!progress.killed).then(|| kill_at(stop))
+            (!progress.killed).then(|| Instant::now() + grace_left(stop))
         });
         due.min()
     }
@@ -104,15 +104,14 @@ impl<D: Driver> Tenure<D> {
         let progress = machine.stops.entry(run).or_default();
         let speech = machine.relay.speech();
         if progress.told.as_ref() != Some(&stop.reason) {
-            let grace = kill_at(stop).saturating_duration_since(Instant::now());
-            let line = relay::cancel(stop, millis(grace));
+            let line = relay::cancel(stop, millis(grace_left(stop)));
             speech
                 .line(run, line)
                 .await
                 .map_err(|error| self.gone("tell a run to stop", &error))?;
             progress.told = Some(stop.reason.clone());
         }
-        if !progress.killed && Instant::now() >= kill_at(stop) {
+        if !progress.killed && grace_left(stop).is_zero() {
             speech
                 .signal(run, SIGKILL)
                 .await
@@ -237,8 +236,8 @@ fn failed(kind: &str, message: String) -> Finished {
     }
 }
 
-fn kill_at(stop: &StopOrder) -> Instant {
-    Instant::now() + clock::until(Timestamp::from_micros(stop.kill_at_us))
+fn grace_left(stop: &StopOrder) -> Duration {
+    clock::until(Timestamp::from_micros(stop.kill_at_us))
 }
 
 fn millis(span: Duration) -> u64 {
