@@ -220,6 +220,21 @@ describe("the channel", () => {
     expect(inherited).not.toContain(channel);
   });
 
+  test.each([true, false])(
+    "a worker that reads late loses nothing, also when the task exits (%s)",
+    async (exits) => {
+      await using host = start("endings", "floods", { payload: { exits } });
+      host.channel.pause();
+      await host.until(() => (host.stdout === "flooded\n" ? true : undefined));
+      host.channel.resume();
+      expect(await host.ending()).toMatchObject({ type: exits ? "failed" : "finished" });
+      const numbers = host.lines
+        .filter(({ type }) => type === "entry")
+        .map(({ message }) => parseInt(String(message), 10));
+      expect(numbers).toEqual(Array.from({ length: 60 }, (_, at) => at));
+    },
+  );
+
   test("garbage on it, or its end, ends the process", async () => {
     await using garbage = start("waits", "unwraps");
     await garbage.call("wait");
@@ -452,7 +467,7 @@ describe("reading and writing", () => {
   test("the logger takes anything", async () => {
     await using host = start("waits", "logs");
     await finish(host);
-    const [first, second] = host.lines.filter((line) => line.type === "entry");
+    const [first, second, half, large, refused] = host.lines.filter((line) => line.type === "entry");
     expect(first).toMatchObject({
       level: "debug",
       message: "reviewing 42 twice",
@@ -465,6 +480,11 @@ describe("reading and writing", () => {
     });
     expect(second).toMatchObject({ level: "warn", message: 'cut \ufffd 1 ["1970-01-01T00:00:00.000Z"]' });
     expect(second).not.toHaveProperty("fields");
+    expect(half).toMatchObject({ level: "error", fields: { "\ufffd": "\ufffd" } });
+    expect(large).toMatchObject({ fields: { left_out: expect.stringContaining("10000011 characters") } });
+    expect(refused).toMatchObject({
+      message: expect.stringMatching(/stream.append was called with 9000\d{3} characters/),
+    });
   });
 });
 

@@ -1,18 +1,10 @@
 //! The one place that knows esbuild: sources in, deterministic ES modules out.
-import { mkdir, readFile, realpath, writeFile } from "node:fs/promises";
-import { dirname, join, posix, relative, resolve, sep } from "node:path";
+import { readFile, realpath } from "node:fs/promises";
+import { dirname, join, posix } from "node:path";
 
-import {
-  type BuildFailure,
-  build,
-  type Message,
-  type OnResolveArgs,
-  type OutputFile,
-  type Plugin,
-  version,
-} from "esbuild";
-import { SOURCE_PREFIX } from "../internal/source-prefix.ts";
+import { type BuildFailure, build, type Message, type OnResolveArgs, type Plugin, version } from "esbuild";
 import { type Fault, ProjectError } from "./fault.ts";
+import { writeOutput } from "./output.ts";
 
 /** The version of esbuild, which bundles record. */
 export const esbuildVersion: string = version;
@@ -64,7 +56,11 @@ export async function bundle(input: BundleInput): Promise<void> {
       logLevel: "silent",
       plugins: [sdk()],
     });
-    for (const file of built.outputFiles) await write(input, file);
+    await writeOutput(built.outputFiles, {
+      project: input.project,
+      from: join(input.project, VIRTUAL_OUT),
+      to: input.outdir,
+    });
   } catch (error) {
     if (!isBuildFailure(error)) throw error;
     throw new ProjectError(error.errors.map(fault));
@@ -72,25 +68,6 @@ export async function bundle(input: BundleInput): Promise<void> {
 }
 
 const VIRTUAL_OUT = ".helmr-bundle";
-
-async function write({ project, outdir }: BundleInput, { path, contents }: OutputFile): Promise<void> {
-  const to = join(outdir, relative(join(project, VIRTUAL_OUT), path));
-  await mkdir(dirname(to), { recursive: true });
-  await writeFile(to, path.endsWith(".map") ? portable(contents, dirname(path), project) : contents);
-}
-
-/** Names the sources of a map by their path in the project: where the project and the bundle lie must not show. */
-function portable(contents: Uint8Array, from: string, project: string): string {
-  const map = JSON.parse(Buffer.from(contents).toString("utf8")) as { sources: string[] };
-  const sources = map.sources.map((source) => {
-    if (source.startsWith(`${NAMESPACE}:`)) return source;
-    const path = relative(project, resolve(from, source)).split(sep).join("/");
-    const installed = path.lastIndexOf("node_modules/");
-    return SOURCE_PREFIX + encodeURI(installed === -1 ? path : path.slice(installed));
-  });
-  return JSON.stringify({ ...map, sources });
-}
-
 const NAMESPACE = "helmr-sdk";
 const ASKED = Symbol("asked");
 

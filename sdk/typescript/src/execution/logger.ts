@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject, type JsonValue } from "../internal/json.
 import { currentExecution, type LogEntry } from "./slot.ts";
 
 const MESSAGE_LIMIT = 64 * 1024;
+const FIELDS_LIMIT = 256 * 1024;
 const DEPTH_LIMIT = 8;
 
 /**
@@ -30,8 +31,15 @@ function log(level: LogEntry["level"], message: string, details: unknown[]): voi
   execution.log({
     level,
     message: text.length > MESSAGE_LIMIT ? `${text.slice(0, MESSAGE_LIMIT)}…` : text,
-    ...(Object.keys(fields).length > 0 && { fields }),
+    ...(Object.keys(fields).length > 0 && { fields: bounded(fields) }),
   });
+}
+
+function bounded(fields: JsonObject): JsonObject {
+  const { length } = JSON.stringify(fields);
+  return length > FIELDS_LIMIT
+    ? { left_out: `${length} characters of fields; the limit is ${FIELDS_LIMIT}` }
+    : fields;
 }
 
 /** Makes JSON of anything: a log line must not fail because of what is logged. */

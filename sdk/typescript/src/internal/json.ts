@@ -64,8 +64,11 @@ function firstLine(error: unknown): string {
   return message.split("\n", 1)[0] ?? message;
 }
 
-// `JSON.stringify` escapes a surrogate only when it stands alone, so every such escape is one to replace.
-function repairSurrogates(text: string): string {
+/**
+ * Replaces lone surrogates in JSON text by U+FFFD. `JSON.stringify` escapes a surrogate only when it stands alone,
+ * so every such escape is one to replace.
+ */
+export function repairSurrogates(text: string): string {
   if (!/\\ud[89a-f]/.test(text)) return text;
   return text.replace(/(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}/g, "$1\ufffd");
 }

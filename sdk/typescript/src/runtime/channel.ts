@@ -4,7 +4,7 @@
 //! this very moment can still say why; only what the socket does not take at once waits its turn.
 import { writeSync } from "node:fs";
 import { Socket } from "node:net";
-import type { JsonObject } from "../internal/json.ts";
+import { type JsonObject, repairSurrogates } from "../internal/json.ts";
 
 const LINE_LIMIT = 16 * 1024 * 1024;
 const NEWLINE = 0x0a;
@@ -64,7 +64,8 @@ export class Channel {
   /** Sends one document, given as JSON text. Nothing happens once the channel has ended. */
   send(text: string): void {
     if (this.#closed) return;
-    this.#unwritten.push(Buffer.from(`${text}\n`));
+    // The worker's reader refuses a lone surrogate, wherever the task put it.
+    this.#unwritten.push(Buffer.from(`${repairSurrogates(text)}\n`));
     if (this.#retry === undefined) this.#write();
   }
 

@@ -4,6 +4,9 @@ import type { Execution, LogEntry, Outcome } from "../execution/slot.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../internal/json.ts";
 import type { Channel } from "./channel.ts";
 
+/** Characters of a call. The worker takes lines of 8 MiB, and a character takes at most three bytes. */
+const LINE_LIMIT = 2 * 1024 * 1024;
+
 interface Pending {
   readonly settle: (outcome: Outcome) => void;
   readonly stop: ((reason: unknown) => void) | undefined;
@@ -102,11 +105,18 @@ export class TaskExecution implements Execution {
     if (this.phase === "ended") {
       return Promise.reject(new Error(`${op} was called after the run had ended`));
     }
-    const id = ++this.#calls;
+    const id = this.#calls + 1;
+    const text = JSON.stringify({ type: "call", id, op, args });
+    if (text.length > LINE_LIMIT) {
+      return Promise.reject(
+        new RangeError(`${op} was called with ${text.length} characters; the limit is ${LINE_LIMIT}`),
+      );
+    }
+    this.#calls = id;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { settle: resolve, stop: stoppable ? reject : undefined });
       this.#channel.ref();
-      this.#channel.send(JSON.stringify({ type: "call", id, op, args }));
+      this.#channel.send(text);
     });
   }
 
