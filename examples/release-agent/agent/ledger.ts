@@ -24,7 +24,7 @@ export class Ledger {
   /** The child's process id. */
   readonly pid: number;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #waiting = new Map<number, (answer: Answer) => void>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
   #asked = 0;
 
   private constructor(child: ChildProcessByStdio<Writable, Readable, null>, pid: number) {
@@ -32,8 +32,12 @@ export class Ledger {
     this.#child = child;
     createInterface({ input: child.stdout }).on("line", (line) => {
       const answer = JSON.parse(line) as Answer;
-      this.#waiting.get(answer.id)?.(answer);
+      this.#waiting.get(answer.id)?.resolve(answer);
       this.#waiting.delete(answer.id);
+    });
+    child.once("exit", () => {
+      for (const { reject } of this.#waiting.values())
+        reject(new Error("the ledger process ended before it answered"));
     });
   }
 
@@ -68,15 +72,13 @@ export class Ledger {
   }
 
   #ask(add: number): Promise<Answer> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
+      return Promise.reject(new Error("the ledger process has ended"));
+    }
     const id = ++this.#asked;
-    return new Promise((resolve, reject) => {
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
-        reject(new Error("the ledger process has ended"));
-        return;
-      }
-      this.#waiting.set(id, resolve);
-      this.#child.once("exit", () => reject(new Error("the ledger process ended before it answered")));
-      this.#child.stdin.write(`${JSON.stringify({ id, add })}\n`);
-    });
+    const answer = Promise.withResolvers<Answer>();
+    this.#waiting.set(id, answer);
+    this.#child.stdin.write(`${JSON.stringify({ id, add })}\n`);
+    return answer.promise;
   }
 }
