@@ -9,6 +9,7 @@ mod driver;
 mod error;
 pub mod gvisor;
 pub mod host;
+pub mod rootfs;
 pub mod scripted;
 
 pub use driver::{Attempt, Capabilities, Driver, Limits, Presence, RuntimeIdentity, Spec, Stats};

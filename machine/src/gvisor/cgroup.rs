@@ -42,11 +42,16 @@ impl Cgroups {
         format!("/{}/{container}", self.parent)
     }
 
-    /// Removes the worker's own level, once it is empty.
+    /// Removes the worker's own level and the one all workers share, if nothing is in them.
     pub(super) fn retire(&self) {
         for hierarchy in hierarchies() {
-            // Another worker's machines may be beside it, or ours still in it.
-            let _in_use = fs::remove_dir(hierarchy.join(&self.parent));
+            for level in Path::new(&self.parent)
+                .ancestors()
+                .filter(|level| level.parent().is_some())
+            {
+                // Another worker's machines may be beside it, or ours still in it.
+                let _in_use = fs::remove_dir(hierarchy.join(level));
+            }
         }
     }
 

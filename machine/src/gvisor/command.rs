@@ -43,7 +43,9 @@ impl Runsc {
                 "version",
                 "",
                 deadline,
-                Command::new(&self.program).arg("--version"),
+                Command::new(&self.program)
+                    .arg("--version")
+                    .stdout(Stdio::piped()),
             )
             .await?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -145,7 +147,12 @@ impl Runsc {
         deadline: Duration,
         command: &mut Command,
     ) -> Result<Output, Error> {
-        match timeout(deadline, command.kill_on_drop(true).output()).await {
+        let spawned = command.kill_on_drop(true).spawn();
+        let client = spawned.map_err(|source| Error::Spawn {
+            program: self.program.clone(),
+            source,
+        })?;
+        match timeout(deadline, client.wait_with_output()).await {
             Ok(output) => output.map_err(|source| Error::Spawn {
                 program: self.program.clone(),
                 source,

@@ -20,7 +20,8 @@ pub struct Greeting {
 /// A frame from the guest.
 #[derive(Debug)]
 pub struct Arrived {
-    /// To be given to [`Link::acknowledge`] once it is dealt with for good.
+    /// To be given to [`Link::acknowledge`] once it is dealt with for good. Counted by the guest over its whole life: one
+    /// that was restored may tell again what the checkpoint holds, at the same position as before.
     pub position: u64,
     /// `None` if the guest is younger than this host and said something unknown: acknowledge and go on.
     pub body: Option<Body>,

@@ -11,7 +11,7 @@ pub enum Step {
     Print(String),
     /// Prints text to stderr.
     PrintError(String),
-    /// Waits for a line from the worker that contains this text; lines before it are dropped.
+    /// Waits for a line from the worker that contains this text; lines before it are dropped. The first is the init line.
     Await(String),
     /// Waits until the test opens the gate of this name. Gates belong to the driver, not to the checkpoint.
     Gate(String),

@@ -123,7 +123,7 @@ impl GuestState {
                 run_id: start.run_id.clone(),
                 attempt_number: start.attempt_number,
                 steps: steps.into(),
-                lines: VecDeque::new(),
+                lines: [String::from_utf8_lossy(&start.init_line).into_owned()].into(),
                 last_line: String::new(),
                 count: 0,
                 stdout_bytes: 0,

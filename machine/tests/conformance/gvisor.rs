@@ -1,0 +1,229 @@
+//! What only an isolation runtime can be asked.
+
+use std::fs;
+use std::time::Duration;
+
+use helmr_guest_wire::Exit;
+use helmr_machine::{Driver as _, Presence, Spec};
+
+use crate::rig::gvisor::{Gvisor, processes_naming};
+use crate::rig::{DEADLINE, Live, Rig as _, attempt, spec, start_run};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heap_children_files_and_loopback_connections_survive_every_restore() {
+    let rig = Gvisor::new().await;
+    let mut live = Live::start(&rig, 1).await;
+    live.run(rig.counter());
+    live.line().await;
+    let mut before = live.ask("deep").await;
+    for number in 2..=4 {
+        let parked = live.park(&rig).await;
+        live = Live::restore(&rig, number, &parked).await;
+        let after = live.ask("deep").await;
+        assert_eq!(after["secret"], before["secret"], "the heap");
+        assert_eq!(after["child"]["pid"], before["child"]["pid"], "the child");
+        assert_eq!(after["child"]["said"], format!("child {}", number + 1));
+        assert_eq!(after["loopback"], format!("echo:tcp {}", number + 1));
+        assert_eq!(
+            after["file"].as_u64().unwrap(),
+            before["file"].as_u64().unwrap() + 5,
+            "the open file"
+        );
+        before = after;
+    }
+    assert_eq!(
+        fs::read_to_string(rig.path().join("tree/open.txt")).unwrap(),
+        "line\n".repeat(4)
+    );
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_over_the_memory_limit_dies_alone() {
+    let rig = Gvisor::new().await;
+    let attempt = attempt(1);
+    let mut spec = spec(&rig, &attempt);
+    spec.limits.memory_bytes = 256 << 20;
+    let mut live = Live::start_with(&rig, attempt, spec).await;
+    live.run(start_run(&[
+        "node",
+        "-e",
+        "const a=[];for(;;)a.push(Buffer.alloc(16<<20,1))",
+    ]));
+    let exit = live.until_exit().await;
+    assert_eq!(
+        exit,
+        Exit {
+            signal: Some(9),
+            ..Exit::default()
+        }
+    );
+    live.run(helmr_guest_wire::StartRun {
+        attempt_number: 2,
+        ..start_run(&["echo", "alive"])
+    });
+    live.until_printed("alive").await;
+    assert_eq!(
+        rig.driver().presence(&live.attempt).await.unwrap(),
+        Presence::Running
+    );
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_storm_meets_its_limit_before_and_after_a_restore() {
+    let rig = Gvisor::new().await;
+    let attempt = attempt(1);
+    let mut spec = spec(&rig, &attempt);
+    spec.limits.processes = 100;
+    let mut live = Live::start_with(&rig, attempt, spec).await;
+    let storm = "while read -r line <&3; do
+        i=0; while [ $i -lt 200 ] && (sleep 1000 & exec true) 2>/dev/null; do i=$((i+1)); done
+        if [ $i -lt 200 ]; then echo \"{\\\"refused_at\\\":$i}\" >&3; else echo '{\"refused_at\":null}' >&3; fi
+        done";
+    live.run(start_run(&["bash", "-c", storm]));
+    let refused_at = live.line().await["refused_at"].as_u64().expect("a limit");
+    assert!((50..100).contains(&refused_at), "at {refused_at}");
+    let parked = live.park(&rig).await;
+    let mut live = Live::restore(&rig, 2, &parked).await;
+    let again = live.ask("again").await["refused_at"]
+        .as_u64()
+        .expect("a limit");
+    assert!(again < 5, "{again} more were let in");
+    live.signal(9);
+    assert_eq!(
+        live.until_exit().await,
+        Exit {
+            signal: Some(9),
+            ..Exit::default()
+        }
+    );
+    live.run(helmr_guest_wire::StartRun {
+        attempt_number: 2,
+        ..start_run(&["echo", "alive"])
+    });
+    live.until_printed("alive").await;
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_sandbox_is_gone_and_what_it_left_can_be_removed() {
+    let rig = Gvisor::new().await;
+    let live = Live::start(&rig, 1).await;
+    let sandbox = processes_naming(&rig.root())
+        .into_iter()
+        .find(|line| line.contains("runsc-sandbox"))
+        .unwrap();
+    let pid = sandbox.split(' ').next().unwrap();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-KILL", pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let gone = async {
+        while rig.driver().presence(&live.attempt).await.unwrap() != Presence::Gone {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, gone)
+        .await
+        .expect("the machine to be gone");
+    assert_eq!(
+        rig.driver().list().await.unwrap(),
+        std::slice::from_ref(&live.attempt),
+        "its remains are known"
+    );
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_killed_at_any_moment_leave_nothing_that_kill_does_not_remove() {
+    let rig = Gvisor::new().await;
+    let live = Live::start(&rig, 1).await;
+    let parked = live.park(&rig).await;
+    for (number, after_ms) in (2..).zip([1, 5, 10, 20, 40, 60, 80, 100, 120]) {
+        let attempt = attempt(number);
+        let spec = spec(&rig, &attempt);
+        let deadline = Duration::from_millis(after_ms);
+        // Either it was done in time, or it was cut off at that moment.
+        let _either = match number % 2 {
+            0 => {
+                rig.driver()
+                    .restore(&attempt, &spec, &parked.image, deadline)
+                    .await
+            }
+            _ => rig.driver().start(&attempt, &spec, deadline).await,
+        };
+        rig.driver().kill(&attempt, DEADLINE).await.unwrap();
+        assert_eq!(
+            rig.remains(&attempt),
+            Vec::<String>::new(),
+            "cut off after {after_ms} ms"
+        );
+    }
+    // Nothing came up later either, and the image is as good as before.
+    Live::restore(&rig, 20, &parked).await.kill(&rig).await;
+    assert_eq!(processes_naming(rig.path()), Vec::<String>::new());
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_sees_its_mounts_its_user_and_no_more() {
+    let rig = Gvisor::new().await;
+    let mut live = Live::start(&rig, 1).await;
+    live.shell(
+        "touch /workspace/made /tmp/made /etc/made && echo writable
+         touch /run/helmr/bundles/x /run/helmr/guest/x /sys/x 2>&1 | grep -c -i read-only
+         hostname; pwd; nproc; grep CapEff /proc/self/status
+         cat /proc/net/dev | grep -c :; ls /run/helmr; cat /proc/1/comm; id -u",
+    );
+    assert_eq!(live.until_exit().await.code, Some(0), "{}", live.printed());
+    let printed = live.printed();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "writable",
+            "3",
+            "sandbox",
+            "/workspace",
+            "2",
+            "CapEff:\t00000000a80405fb",
+            "1",
+            "bundles",
+            "guest",
+            "host",
+            "helmr-guest",
+            "0"
+        ],
+    );
+    assert!(rig.path().join("tree/made").exists());
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_image_is_refused_in_the_runtimes_own_words() {
+    let rig = Gvisor::new().await;
+    let attempt = attempt(1);
+    let spec = Spec {
+        root_image: rig.path().join("nowhere.erofs"),
+        ..spec(&rig, &attempt)
+    };
+    let error = rig
+        .driver()
+        .start(&attempt, &spec, DEADLINE)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("nowhere.erofs"), "{error}");
+    rig.driver().kill(&attempt, DEADLINE).await.unwrap();
+    assert_eq!(rig.remains(&attempt), Vec::<String>::new());
+    rig.retire().await;
+}
