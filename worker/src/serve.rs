@@ -65,11 +65,9 @@ async fn import_image<D: Driver>(
 ) -> Response {
     match import::import(dispatcher.base(), &image.archive_manifest).await {
         Ok(imported) => Json(imported).into_response(),
-        Err(error @ import::Error::Archive(_)) => refuse(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "image_invalid",
-            describe(&error),
-        ),
+        Err(import::Error::Archive { code, message }) => {
+            refuse(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+        }
         Err(error) => {
             tracing::error!(error = describe(&error), "an image could not be imported");
             refuse(

@@ -18,6 +18,7 @@ mod stop;
 mod wake;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use helmr_api::worker::Assignment;
 use helmr_domain::WorkspaceId;
@@ -71,10 +72,18 @@ impl<D: Driver> Slot<D> {
             return;
         };
         let mut directive = self.directive.clone();
+        let released = Arc::clone(&tenure.released);
+        let lost = async {
+            // The dispatcher drops its end only together with this slot.
+            drop(directive.wait_for(|directive| directive.lost).await);
+            if released.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+        };
         let ending = tokio::select! {
             ending = tenure.course(entry) => ending,
             // What the course was doing ends where it stands; the record says what there is to clean.
-            _ = directive.wait_for(|directive| directive.lost) => Ending::Lost,
+            () = lost => Ending::Lost,
         };
         tenure.end(ending).await;
     }
@@ -115,6 +124,7 @@ impl<D: Driver> Slot<D> {
             record,
             workspace: None,
             launches: Launches::default(),
+            released: Arc::default(),
         })
     }
 }
@@ -142,6 +152,8 @@ pub(crate) struct Tenure<D> {
     /// Opened with the first assignment, which brings its keys.
     workspace: Option<Workspace>,
     launches: Launches,
+    /// The lease is being given up: that it is lost is the expected, and the rest is cleaning.
+    released: Arc<AtomicBool>,
 }
 
 impl<D: Driver> Tenure<D> {

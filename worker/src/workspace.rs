@@ -6,19 +6,26 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use helmr_api::worker::CapturedVersion;
 use helmr_artifacts::tree::{self, Index};
 use helmr_artifacts::{Artifacts, KeySet, ManifestId};
 use helmr_domain::VersionId;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::directory::{Durability, WorkspaceDir, read_json, remove, write_json};
 
+/// Within this a tree is made or captured, or never: a machine may stand still meanwhile.
+const FILES_WITHIN: Duration = Duration::from_secs(600);
+
 /// The files cannot be made or captured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error("{operation}: not done within {FILES_WITHIN:?}")]
+    TooSlow { operation: &'static str },
     #[error("{operation}")]
     Artifacts {
         operation: &'static str,
@@ -38,6 +45,7 @@ impl Error {
     pub(crate) fn is_disk_full(&self) -> bool {
         match self {
             Self::Artifacts { source, .. } => source.is_disk_full(),
+            Self::TooSlow { .. } => false,
             Self::Io { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -146,13 +154,11 @@ impl Workspace {
             let known = self.known_index();
             let (root, keys) = (self.tree(), self.keys.clone());
             let index = self
-                .artifacts
-                .run(move |artifacts| {
+                .work("make the workspace's files", move |artifacts| {
                     let root = tree::open_root(&root)?;
                     tree::restore(artifacts, &keys, id, &root, known().as_deref())
                 })
-                .await
-                .map_err(artifacts_error("make the workspace's files"))?;
+                .await?;
             self.keep(index);
         }
         self.note_base(Some(base), true)
@@ -195,13 +201,11 @@ impl Workspace {
         let previous = self.known_index();
         let (root, keys) = (self.tree(), self.keys.clone());
         let captured = self
-            .artifacts
-            .run(move |artifacts| {
+            .work("capture the workspace's files", move |artifacts| {
                 let root = tree::open_root(&root)?;
                 tree::capture(artifacts, &keys, &root, previous().as_deref())
             })
-            .await
-            .map_err(artifacts_error("capture the workspace's files"))?;
+            .await?;
         self.keep(captured.index);
         let manifest = captured.id.to_string();
         let known = self
@@ -246,6 +250,17 @@ impl Workspace {
                 tracing::debug!(%error, "a tree's index was not kept");
             }
         }));
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Artifacts) -> Result<T, helmr_artifacts::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        timeout(FILES_WITHIN, self.artifacts.run(work))
+            .await
+            .map_err(|_| Error::TooSlow { operation })?
+            .map_err(artifacts_error(operation))
     }
 
     /// Gives the index when it is called, which may have to read it and so belongs in a blocking place.

@@ -117,7 +117,9 @@ impl LineLane {
 
     async fn call(&self, position: u64, call: Call) -> Result<(), Broken> {
         let id = call.call_no;
+        let waits = call.op == "wait";
         let answer = match self.reports.call(self.run, call).await {
+            Ok(CallAnswer::Answered { answer }) if waits => line::met(id, answer),
             Ok(CallAnswer::Answered { answer }) => line::answer(id, answer),
             Ok(CallAnswer::Refused {
                 code,

@@ -96,6 +96,14 @@ pub(crate) fn outcome(call_no: u64, outcome: &Outcome) -> Vec<u8> {
     }
 }
 
+/// The answer to a wait whose condition was met already: its outcome, as the control plane wrote it.
+pub(crate) fn met(call_no: u64, answer: Value) -> Vec<u8> {
+    match serde_json::from_value::<Outcome>(answer.clone()) {
+        Ok(met) => outcome(call_no, &met),
+        Err(_) => self::answer(call_no, answer),
+    }
+}
+
 /// Tells the task to stop, and how long it has.
 pub(crate) fn cancel(stop: &StopOrder, grace_ms: u64) -> Vec<u8> {
     // The runtime knows two reasons; an expired session is a cancellation to it.

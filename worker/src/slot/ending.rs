@@ -63,13 +63,16 @@ impl Ending {
         }))
     }
 
-    pub(super) fn not_restored(message: String) -> Self {
-        Self::Failed(Box::new(Cause {
-            kind: "restore_failed",
-            message,
-            ran: false,
-            checkpoint_kept: true,
-        }))
+    /// A failure after which the machine can still be restored.
+    pub(super) fn with_image_kept(self) -> Self {
+        match self {
+            Self::Failed(cause) => Self::Failed(Box::new(Cause {
+                checkpoint_kept: true,
+                ran: false,
+                ..*cause
+            })),
+            other @ (Self::Parked | Self::Stopped | Self::Lost | Self::Left) => other,
+        }
     }
 }
 

@@ -43,6 +43,10 @@ pub(super) enum NotLaunched {
 }
 
 impl Launches {
+    pub(super) fn has(&self, run: RunKey) -> bool {
+        self.runs.contains(&run)
+    }
+
     pub(super) fn runs(&self) -> impl Iterator<Item = RunKey> {
         self.runs.iter().copied()
     }

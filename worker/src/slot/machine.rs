@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Tenure;
 use super::ending::Ending;
 use super::plan::Pace;
-use super::runs::{Delivery, StopProgress};
+use super::runs::{Delivery, StopProgress, Stray};
 use crate::base::Base;
 use crate::relay::{Heard, Relay};
 use crate::report::RunKey;
@@ -37,6 +37,7 @@ pub(super) struct Machine {
     pub(super) deliveries: JoinSet<Delivery>,
     pub(super) sent: HashSet<WaitId>,
     pub(super) stops: HashMap<RunKey, StopProgress>,
+    pub(super) strays: HashMap<RunKey, Stray>,
     /// Runs that are over in this machine, whatever an older assignment says.
     pub(super) over: HashSet<RunKey>,
     pub(super) pace: Pace,
@@ -115,6 +116,7 @@ impl<D: Driver> Tenure<D> {
             deliveries: JoinSet::new(),
             sent: HashSet::new(),
             stops: HashMap::new(),
+            strays: HashMap::new(),
             over: HashSet::new(),
             pace: Pace::new(Instant::now()),
         }

@@ -1,6 +1,7 @@
 //! Parking: memory and files are set aside and committed, then the machine is killed. Any failure before the commit leaves
 //! it live.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use helmr_api::fault;
@@ -137,12 +138,14 @@ impl<D: Driver> Tenure<D> {
     ) -> Result<Option<Ending>, Ending> {
         let checkpoint_id = parked.checkpoint_id;
         let version: CapturedVersion = parked.version.clone();
+        self.released.store(true, Ordering::SeqCst);
         match self.reports.parked(parked).await {
             // Stale: either an answer was lost and the park stands, or the lease was lost before. In both cases nothing
             // may run on, and the image may be all there is.
             Ok(()) | Err(Failure::Stale) => {}
             Err(refused) => {
                 tracing::error!(workspace.id = %self.record.workspace_id, %refused, "a park was refused");
+                self.released.store(false, Ordering::SeqCst);
                 let reason = NotSetAside::Wanted;
                 self.stay_live(machine, checkpoint_id, &reason).await?;
                 return Ok(None);

@@ -23,6 +23,8 @@ use crate::serve::describe;
 use crate::{clock, points};
 
 const SIGKILL: i32 = 9;
+/// How long a process may linger once its run is over: the runtime leaves by itself within a second or so.
+const STRAY_FOR: Duration = Duration::from_secs(15);
 
 /// How the delivery of one outcome went.
 pub(super) type Delivery = Result<(), Undelivered>;
@@ -40,6 +42,13 @@ pub(super) enum Undelivered {
 pub(super) struct StopProgress {
     /// The reason that the task was told.
     told: Option<String>,
+    killed: bool,
+}
+
+/// A process whose run is over.
+#[derive(Debug)]
+pub(super) struct Stray {
+    due: Instant,
     killed: bool,
 }
 
@@ -69,6 +78,7 @@ impl<D: Driver> Tenure<D> {
                     self.tell(machine, key, failed("task_exited", message));
                     continue;
                 }
+                (false, None) if self.launches.has(key) => continue,
                 (false, None) => {
                     let keys = data_keys(assignment)?;
                     self.prepare_launch(assignment, run, keys)?;
@@ -82,17 +92,50 @@ impl<D: Driver> Tenure<D> {
                 self.deliver(machine, run, outcome).await?;
             }
         }
+        self.end_strays(machine, assignment).await
+    }
+
+    /// Kills processes whose runs are over for the control plane and that do not leave by themselves: they would keep
+    /// the machine, and its memory, for ever.
+    async fn end_strays(
+        &self,
+        machine: &mut Machine,
+        assignment: &Assignment,
+    ) -> Result<(), Ending> {
+        let now = Instant::now();
+        for run in machine.relay.runs() {
+            if assignment.runs.iter().any(|listed| key_of(listed) == run) {
+                machine.strays.remove(&run);
+                continue;
+            }
+            let stray = machine.strays.entry(run).or_insert(Stray {
+                due: now + STRAY_FOR,
+                killed: false,
+            });
+            if !stray.killed && now >= stray.due {
+                stray.killed = true;
+                tracing::warn!(run.id = %run.run_id, "a process outlived its run and is killed");
+                machine
+                    .relay
+                    .speech()
+                    .signal(run, SIGKILL)
+                    .await
+                    .map_err(|error| self.gone("kill a process", &error))?;
+            }
+        }
         Ok(())
     }
 
-    /// When the next stop order's grace ends.
+    /// When the next process is to be killed.
     pub(super) fn next_kill(&self, machine: &Machine, assignment: &Assignment) -> Option<Instant> {
-        let due = assignment.runs.iter().filter_map(|run| {
+        let stops = assignment.runs.iter().filter_map(|run| {
             let stop = run.stop.as_ref()?;
             let progress = machine.stops.get(&key_of(run))?;
             (!progress.killed).then(|| Instant::now() + grace_left(stop))
         });
-        due.min()
+        let strays = machine.strays.values();
+        let strays = strays.filter(|stray| !stray.killed).map(|stray| stray.due);
+        stops.chain(strays).min()
     }
 
     async fn carry_out(
@@ -220,6 +263,7 @@ impl<D: Driver> Tenure<D> {
         machine.relay.forget(run);
         machine.over.insert(run);
         machine.stops.remove(&run);
+        machine.strays.remove(&run);
         machine.pace.worked(Instant::now());
         fault::point(points::FINISH_BEFORE_VERSION);
         self.capture_live(machine).await

@@ -9,12 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use helmr_api::fault;
 use helmr_api::worker::{Assignment, MachineAssignment, Origin};
 use helmr_artifacts::{DataKey, KeySet};
-use helmr_domain::VersionId;
+use helmr_domain::{CheckpointId, VersionId};
 use helmr_machine::Driver;
 
 use super::Tenure;
 use super::ending::{Ending, discard};
 use super::machine::{Machine, Way};
+use crate::import::extract_subtree;
 use crate::points;
 use crate::record::{Phase, Record};
 use crate::workspace::{self, Workspace};
@@ -46,7 +47,7 @@ impl<D: Driver> Tenure<D> {
                 version_id,
                 manifest,
             } => {
-                self.wake(&assignment, checkpoint_id, version_id, &manifest)
+                self.wake(&assignment, checkpoint_id, (version_id, manifest))
                     .await
             }
         }
@@ -72,8 +73,9 @@ impl<D: Driver> Tenure<D> {
             match up {
                 Ok(machine) => {
                     fault::point(points::START_AFTER_HELLO);
-                    self.confirm(&machine, None).await?;
+                    self.confirm(None).await?;
                     fault::point(points::START_AFTER_LIVE);
+                    self.confirmed()?;
                     return Ok(machine);
                 }
                 Err(error) if tries < TRIES => {
@@ -89,8 +91,7 @@ impl<D: Driver> Tenure<D> {
     /// Has the control plane know that the machine is live; nothing may act in its name before.
     pub(super) async fn confirm(
         &mut self,
-        _machine: &Machine,
-        restored_from: Option<helmr_domain::CheckpointId>,
+        restored_from: Option<CheckpointId>,
     ) -> Result<(), Ending> {
         self.note(Phase::Live {
             confirmed: false,
@@ -146,11 +147,10 @@ impl<D: Driver> Tenure<D> {
         machine: &MachineAssignment,
         image: &std::path::Path,
     ) -> Result<(), Ending> {
+        let base = Arc::clone(&self.base);
         let workspace = self.workspace()?;
         workspace.clear().map_err(files)?;
-        let (image, tree) = (image.to_owned(), workspace.tree());
-        let mount_path = PathBuf::from(&machine.mount_path);
-        crate::import::extract_subtree(&image, &mount_path, &tree)
+        extract_subtree(&base, image, &machine.mount_path, &workspace.tree())
             .await
             .map_err(|error| Ending::host("copy the image's workspace", &error))?;
         let (manifest, size_bytes) = workspace.capture_seed().await.map_err(files)?;

@@ -1,5 +1,6 @@
 //! The end of a machine for lack of work, and the capture of its files.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use helmr_api::fault;
@@ -58,6 +59,7 @@ impl<D: Driver> Tenure<D> {
         };
         fault::point(points::STOP_AFTER_CAPTURE);
         let changed = (!self.workspace()?.is_known(&version)).then(|| version.clone());
+        self.released.store(true, Ordering::SeqCst);
         self.reports.stopped(changed).await?;
         let workspace = self.workspace()?;
         workspace.settle(&version).map_err(files)?;

@@ -22,22 +22,35 @@ use crate::report::RunKey;
 const TRIES: u32 = 3;
 
 impl<D: Driver> Tenure<D> {
+    /// Restores the machine. Whatever fails on the way, its image is kept.
     pub(super) async fn wake(
         &mut self,
         assignment: &Assignment,
         checkpoint_id: CheckpointId,
-        version_id: VersionId,
-        manifest: &str,
+        files: (VersionId, String),
     ) -> Result<Machine, Ending> {
         let image = self.machine_dir.checkpoint(checkpoint_id);
-        // Before anything can fail: the image is to be kept from here on.
         self.record.phase = Phase::Parked { checkpoint_id };
         if !image.exists() {
             let message = "this worker does not have the machine's memory image".to_owned();
-            return Err(Ending::not_restored(message));
+            return Err(Ending::failed("restore_failed", message));
         }
+        let woken = self.try_wake(assignment, checkpoint_id, files).await;
+        let machine = woken.map_err(Ending::with_image_kept)?;
+        fault::point(points::WAKE_AFTER_LIVE);
+        self.confirmed()?;
+        Ok(machine)
+    }
+
+    async fn try_wake(
+        &mut self,
+        assignment: &Assignment,
+        checkpoint_id: CheckpointId,
+        (version_id, manifest): (VersionId, String),
+    ) -> Result<Machine, Ending> {
+        let image = self.machine_dir.checkpoint(checkpoint_id);
         let root_image = self.root_image(&assignment.machine).await?;
-        let (mut manifest, mut version_id) = (manifest.to_owned(), Some(version_id));
+        let (mut manifest, mut version_id) = (manifest, Some(version_id));
         if self.workspace()?.is_edited() {
             // What was written while the machine was parked belongs to the workspace: a repeat begins from there.
             let edited = self.workspace()?.capture().await.map_err(files)?;
@@ -65,9 +78,7 @@ impl<D: Driver> Tenure<D> {
                 Ok(machine) => {
                     fault::point(points::WAKE_AFTER_HELLO);
                     self.announce(&machine).await?;
-                    self.confirm(&machine, Some(checkpoint_id)).await?;
-                    fault::point(points::WAKE_AFTER_LIVE);
-                    self.confirmed()?;
+                    self.confirm(Some(checkpoint_id)).await?;
                     return Ok(machine);
                 }
                 Err(error) => {
@@ -82,7 +93,7 @@ impl<D: Driver> Tenure<D> {
                 }
             }
         }
-        Err(Ending::not_restored(reason))
+        Err(Ending::failed("restore_failed", reason))
     }
 
     /// Tells every run that it was restored, before anything else reaches it.

@@ -61,6 +61,8 @@ pub(crate) struct State {
     /// Reports that are taken but whose answer never comes.
     pub(crate) held: HashSet<String>,
     pub(crate) lost: bool,
+    /// What the image holds at the mount path, once someone has captured it.
+    pub(crate) seed: Option<String>,
 }
 
 pub(crate) struct Run {
@@ -80,11 +82,10 @@ pub(crate) struct Control {
     state: Arc<Mutex<State>>,
     changed: Arc<watch::Sender<u64>>,
     connection: Arc<Mutex<Option<SendRequest<Body>>>>,
-    seed: String,
 }
 
 impl Control {
-    pub(crate) fn new(assignment: Assignment, seed: String) -> Self {
+    pub(crate) fn new(assignment: Assignment, seed: Option<String>) -> Self {
         let state = State {
             assignment,
             machine: Machine::Requested,
@@ -101,12 +102,12 @@ impl Control {
             deaf: false,
             held: HashSet::new(),
             lost: false,
+            seed,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
             changed: Arc::new(watch::Sender::new(0)),
             connection: Arc::default(),
-            seed,
         }
     }
 
@@ -116,6 +117,7 @@ impl Control {
             .route("/worker/v1/heartbeat", post(heartbeat))
             .route("/worker/v1/connect", get(connect))
             .route("/worker/v1/seeds/find", post(find_seed))
+            .route("/worker/v1/seeds/put", post(put_seed))
             .route("/worker/v1/machines/{workspace}/{what}", post(machine))
             .route("/worker/v1/runs/{run}/{what}", post(run))
             .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
@@ -247,6 +249,19 @@ impl Control {
         self.send(&assignment).await?;
         self.touch();
         Ok(())
+    }
+
+    /// Asks the worker for something over the connection that it opened.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
+        let connection = self.connection.lock().unwrap().clone();
+        let mut connection = connection.context("a connection")?;
+        let request = axum::http::Request::post(format!("http://worker{path}"))
+            .header("content-type", "application/json")
+            .body(Body::from(serde_json::to_vec(body)?))?;
+        let answer = timeout(DEADLINE, connection.send_request(request)).await??;
+        let status = answer.status();
+        let body = axum::body::to_bytes(Body::new(answer.into_body()), 1 << 20).await?;
+        Ok((status, serde_json::from_slice(&body)?))
     }
 
     /// Pushes any assignment: an old one, or one again.
@@ -385,7 +400,15 @@ async fn connect(Extract(control): Extract<Control>, request: Request) -> Respon
 }
 
 async fn find_seed(Extract(control): Extract<Control>) -> Json<Value> {
-    Json(json!({"manifest": control.seed}))
+    Json(json!({"manifest": control.state().seed}))
+}
+
+async fn put_seed(Extract(control): Extract<Control>, Json(body): Json<Value>) -> Json<Value> {
+    let manifest = body["manifest"].as_str().unwrap().to_owned();
+    let mut state = control.state();
+    let kept = state.seed.get_or_insert(manifest).clone();
+    state.log.push("seed".to_owned());
+    Json(json!({"manifest": kept}))
 }
 
 async fn machine(

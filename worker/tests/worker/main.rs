@@ -1,16 +1,13 @@
 //! The worker against a control plane over the real protocol, on scripted machines: every edge of a machine's life.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests fail by panicking, and their control plane tells the time"
-)]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod control;
 mod world;
 
 mod adopt;
 mod drain;
+mod image;
 mod lease;
 mod park;
 mod run;

@@ -169,7 +169,9 @@ async fn a_wake_for_an_image_that_is_not_here_says_so() -> Result<()> {
         .control
         .until("the wake is given up", |state| !state.failures.is_empty())
         .await?;
-    assert_eq!(world.control.state().failures[0]["kind"], "restore_failed");
+    let state = world.control.state();
+    assert_eq!(state.failures[0]["kind"], "restore_failed");
+    assert_eq!(state.failures[0]["checkpoint_kept"], false);
     Ok(())
 }
 

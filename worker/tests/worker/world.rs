@@ -57,7 +57,7 @@ impl World {
         let directory = tempfile::tempdir()?;
         let artifacts = Artifacts::open_local(&directory.path().join("artifacts"))?;
         let stored = store(&artifacts, directory.path().to_owned()).await?;
-        let control = Control::new(assignment(&stored), stored.seed.clone());
+        let control = Control::new(assignment(&stored), Some(stored.seed.clone()));
         let (connector, listener) = InMemory::pair();
         let mut server = JoinSet::new();
         let router = control.router();
@@ -82,6 +82,15 @@ impl World {
         let run = world.run(1);
         world.control.add_run(run.clone()).await?;
         Ok((world, run.run_id))
+    }
+
+    /// Stores a blob as an upload of the installation would be.
+    pub(crate) async fn upload(&self, bytes: Vec<u8>) -> Result<String> {
+        let stored = self.artifacts.run(move |artifacts| {
+            let written = blob::write(artifacts, &keys(1)?, bytes.as_slice())?;
+            Ok::<_, Failure>(written.id.to_string())
+        });
+        stored.await.map_err(|failure| failure.0)
     }
 
     pub(crate) async fn start(&mut self) -> Result<()> {
