@@ -80,7 +80,7 @@ impl Command {
             Self::Image(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
             Self::Whoami => whoami::run(context).await,
-            Self::Completions(arguments) => completions::run(&arguments, context, tree),
+            Self::Completions(arguments) => completions::run(&arguments, context, &tree),
         }
     }
 }

@@ -3,9 +3,10 @@
 use helmr_domain::SessionId;
 
 use super::{Answer, Client, Error, IdempotencyKey};
-use crate::http::page::{Page, PageQuery};
+use crate::http::page::Page;
 use crate::http::sessions::{
-    CancelSession, CloseSession, Session, SessionAnswer, StartSession, StartedSession,
+    CancelSession, CloseSession, ListSessions, Session, SessionAnswer, SessionStatus, StartSession,
+    StartedSession,
 };
 
 impl Client {
@@ -35,10 +36,16 @@ impl Client {
     ///
     /// # Errors
     /// Those of the server.
-    pub async fn list_sessions(&self, page: &PageQuery) -> Result<Answer<Page<Session>>, Error> {
+    pub async fn list_sessions(
+        &self,
+        query: &ListSessions,
+    ) -> Result<Answer<Page<Session>>, Error> {
         self.get(&["sessions"])
-            .query("limit", page.limit)
-            .query("cursor", page.cursor.as_ref())
+            .query("limit", query.limit)
+            .query("cursor", query.cursor.as_ref())
+            .query("status", query.status.map(SessionStatus::as_str))
+            .query("task", query.task.as_ref())
+            .query("external_id", query.external_id.as_ref())
             .send()
             .await
     }

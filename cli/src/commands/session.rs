@@ -1,6 +1,7 @@
 //! `helmr session`.
 
 mod follow;
+mod list;
 mod read;
 mod send;
 mod start;
@@ -9,7 +10,6 @@ use clap::Subcommand;
 use helmr_api::http::sessions::CancelSession;
 use helmr_domain::SessionId;
 
-use crate::commands::page;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::show;
@@ -19,7 +19,7 @@ pub enum Command {
     /// Start a task in a new session
     Start(start::Arguments),
     /// List the sessions, newest first
-    List(page::Arguments),
+    List(list::Arguments),
     /// Show a session, with its streams
     Get {
         /// The session's id (ses_…)
@@ -54,15 +54,7 @@ impl Command {
             Self::Send(arguments) => return send::run(arguments, context, &client).await,
             Self::Read(arguments) => return read::run(arguments, context, &client).await,
             Self::Follow(arguments) => return follow::run(arguments, context, &client).await,
-            Self::List(page) => {
-                let answer = client.list_sessions(&page.query()).await?;
-                return page::print(
-                    context,
-                    &answer,
-                    show::session::list,
-                    show::session::NOTHING,
-                );
-            }
+            Self::List(arguments) => return list::run(arguments, context, &client).await,
             Self::Get { session } => {
                 let answer = client.get_session(session).await?;
                 if context.output.is_json() {

@@ -1,6 +1,6 @@
 //! Streams and their records.
 
-use helmr_api::http::streams::{Record, RecordAnswer, Stream};
+use helmr_api::http::streams::{Direction, Record, RecordAnswer, Stream};
 
 use super::{ago, compact, word};
 use crate::style::{Paint, Style};
@@ -11,12 +11,13 @@ pub(crate) fn lanes(streams: &[Stream], style: Style) -> String {
     if streams.is_empty() {
         return String::new();
     }
-    let mut table = Table::new(["STREAM", "DIRECTION", "RECORDS", "LAST"]);
+    let mut table = Table::new(["STREAM", "DIRECTION", "RECORDS", "UNREAD", "LAST"]);
     for stream in streams {
         table.row([
             stream.name.clone(),
             word(&stream.direction),
             stream.records.to_string(),
+            unread(stream),
             stream.last_record_at.map(ago).unwrap_or_default(),
         ]);
     }
@@ -31,7 +32,19 @@ pub(crate) fn records(records: &[Record], style: Style) -> String {
 }
 
 pub(crate) fn sent(answer: &RecordAnswer, style: Style) -> String {
-    one(&answer.record, style)
+    let mut text = one(&answer.record, style);
+    if let Some(run) = answer.started_run_id {
+        text.push_str(&format!("      started {run}\n"));
+    }
+    text
+}
+
+/// Output is read by whoever wants to, so there is no such count.
+fn unread(stream: &Stream) -> String {
+    match stream.direction {
+        Direction::Input => stream.unread.to_string(),
+        Direction::Output => String::new(),
+    }
 }
 
 /// `3  2026-06-01T00:00:00.250Z  {"text":"continue"}`.
