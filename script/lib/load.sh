@@ -22,3 +22,5 @@ readonly HELMR_ROOT HELMR_STATE
 . "$HELMR_ROOT/script/lib/node.sh"
 # shellcheck source=script/lib/base-image.sh
 . "$HELMR_ROOT/script/lib/base-image.sh"
+# shellcheck source=script/lib/cargo-deny.sh
+. "$HELMR_ROOT/script/lib/cargo-deny.sh"

@@ -72,6 +72,6 @@ explain_missing_go() {
 use_toolchain() {
   local cargo
   cargo=$(find_cargo) || return 1
-  PATH=$HELMR_STATE/toolchain/node/bin:${cargo%/*}:$PATH
+  PATH=$HELMR_STATE/toolchain/node/bin:$HELMR_STATE/toolchain/cargo/bin:${cargo%/*}:$PATH
   export PATH HELMR_HOME=$HELMR_ROOT HELMR_RUNSC=$HELMR_ROOT/tools/runsc
 }

@@ -10,6 +10,9 @@ readonly NODE_SHA512=de750bb336795f47dc898a46d2de93add029273027f3e16520d3fa3a231
 readonly NPM_VERSION=11.19.1
 readonly NPM_SHA512=cedb312b1b7f92421a02cfb68b4194e88f8346651dacd6acc5364a25ef5309d4a32b19616a1ff8aff865e7280c0fa5c0835a99f5cd93368991e2a80ec9da75d2
 
+# From crates.io, with its own lockfile.
+readonly CARGO_DENY_VERSION=0.20.2
+
 # The base image. Its epoch bounds every timestamp in it, so that the same packages give the same bytes.
 readonly IMAGE_NAME=node:24-bookworm-slim
 readonly IMAGE_SUITE=bookworm
