@@ -75,7 +75,7 @@ impl Step {
             Self::Generated => codegen::check(workspace),
             Self::Sdk => sdk::check(workspace).and_then(|()| sdk::test(workspace)),
             Self::Test => test(workspace),
-            Self::E2e => end_to_end(workspace),
+            Self::E2e => end_to_end(workspace, &[]),
         }
     }
 }
@@ -171,18 +171,20 @@ fn test(workspace: &Workspace) -> Result<()> {
     with_tools(workspace, cargo)?.run()
 }
 
-fn end_to_end(workspace: &Workspace) -> Result<()> {
+/// Tests the release binary from outside; `rest` is given to `cargo test`.
+pub(crate) fn end_to_end(workspace: &Workspace, rest: &[String]) -> Result<()> {
     if !workspace.has_crate("e2e") {
         bail!("there is no crate in e2e/");
     }
     let cargo = Run::cargo(workspace)
         .args(["test", "--locked", "--package", "helmr-e2e"])
+        .args(rest)
         .variable("HELMR_E2E_BINARY", workspace.path("target/release/helmr"));
     with_tools(workspace, cargo)?.run()
 }
 
 /// Adds what `script/setup` installed to a program's environment.
-fn with_tools(workspace: &Workspace, run: Run) -> Result<Run> {
+pub(crate) fn with_tools(workspace: &Workspace, run: Run) -> Result<Run> {
     Ok(run
         .variable("HELMR_HOME", workspace.root())
         .variable("HELMR_RUNSC", workspace.path("tools/runsc"))

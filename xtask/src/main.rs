@@ -7,6 +7,7 @@
     reason = "a program for the terminal: it talks to a person"
 )]
 
+mod bench;
 mod build;
 mod check;
 mod codegen;
@@ -49,6 +50,21 @@ enum Task {
     Tidy,
     /// Write the generated files anew.
     Codegen,
+    /// Measure against bare baselines and keep the table in bench/RESULTS.md.
+    Bench {
+        /// What to measure.
+        #[arg(value_enum)]
+        what: bench::What,
+        /// Rounds, alternating with the baseline.
+        #[arg(default_value_t = 15)]
+        rounds: u32,
+    },
+    /// Build everything and test the shipped binary from outside.
+    E2e {
+        /// Given to `cargo test`, for example the name of a test.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Look the dependencies up in the advisory database. Needs the internet.
     Advisories,
 }
@@ -60,6 +76,9 @@ fn main() -> ExitCode {
         Task::Check { steps } => check::run(&workspace, &steps),
         Task::Tidy => tidy::run(&workspace),
         Task::Codegen => codegen::write(&workspace),
+        Task::Bench { what, rounds } => bench::run(&workspace, what, rounds),
+        Task::E2e { rest } => build::run(&workspace, build::Profile::Release)
+            .and_then(|()| check::end_to_end(&workspace, &rest)),
         Task::Advisories => check::advisories(&workspace),
     });
     match done {

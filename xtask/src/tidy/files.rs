@@ -40,7 +40,8 @@ pub(super) fn length(source: &Source<'_>) -> Vec<Problem> {
 
 /// A file is named for what is in it.
 pub(super) fn names(source: &Source<'_>) -> Vec<Problem> {
-    if !source.is_rust() && !source.is_typescript() {
+    let is_module = source.is_rust() || source.is_typescript();
+    if !is_module || !format!("/{}", source.path).contains("/src/") {
         return Vec::new();
     }
     source
@@ -103,7 +104,7 @@ mod tests {
         for path in [
             "a/src/http/v1/runs.rs",
             "a/src/backoff.rs",
-            "docs/common.md",
+            "examples/a/helpers/x.ts",
         ] {
             assert_eq!(lines(names, path, ""), [0; 0], "{path}");
         }

@@ -13,6 +13,9 @@ const SQL: [&str; 7] = [
     "ALTER TABLE ",
 ];
 
+/// The store, and the bare baseline that it is measured against.
+const SPEAKS_SQL: [&str; 2] = ["store/", "bench/"];
+
 /// What would let the outside into a pure function.
 const IMPURE: [&str; 9] = [
     "std::fs",
@@ -54,7 +57,10 @@ pub(super) fn no_ignored_tests(source: &Source<'_>) -> Vec<Problem> {
 
 /// Only the store speaks SQL.
 pub(super) fn no_sql_outside_the_store(source: &Source<'_>) -> Vec<Problem> {
-    if !source.is_rust() || source.is_tidy() || source.path.starts_with("store/") {
+    if !source.is_rust()
+        || source.is_tidy()
+        || SPEAKS_SQL.iter().any(|part| source.path.starts_with(part))
+    {
         return Vec::new();
     }
     let begins = |text: &str| SQL.iter().any(|statement| text.starts_with(statement));

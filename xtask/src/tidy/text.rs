@@ -4,6 +4,8 @@ use super::{Problem, Source};
 
 const OPEN_ENDS: [&str; 3] = ["TODO", "FIXME", "XXX"];
 const HOMES: [&str; 2] = ["/home/", "/Users/"];
+/// Users of images and of examples.
+const PLACEHOLDERS: [&str; 4] = ["agent", "me", "node", "user"];
 const SKIPPED: [&str; 9] = [
     "it.skip(",
     "it.only(",
@@ -108,8 +110,7 @@ fn names_home(line: &str, home: &str) -> bool {
             .next();
         let begins_a_path =
             !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-}".contains(c));
-        begins_a_path
-            && name.is_some_and(|name| !name.is_empty() && !["user", "node", "me"].contains(&name))
+        begins_a_path && name.is_some_and(|name| !name.is_empty() && !PLACEHOLDERS.contains(&name))
     })
 }
 
