@@ -285,19 +285,12 @@ pub struct MachineReport<T> {
     pub report: T,
 }
 
-/// `…/live`: started or restored. `…/unparked`: live again after a park that was given up or failed. `…/stopping`: about
-/// to end for lack of work (refused with `machine_busy` while it has a run).
+/// `…/live`: started or restored. `…/parking`: about to be paused (refused with `machine_busy` while an outcome is
+/// undelivered or a run is not waiting; a worker that drains parks from `live` then). `…/unparked`: live again after a
+/// park that was given up or failed. `…/stopping`: about to end for lack of work (refused with `machine_busy` while it
+/// has a run).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Nothing {}
-
-/// `…/parking`: about to be paused. Refused with `machine_busy` while an outcome is undelivered or a run is not waiting,
-/// unless the worker drains.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Parking {
-    /// The worker is going away: the machine is set aside as it stands, running runs and undelivered outcomes included.
-    #[serde(default)]
-    pub draining: bool,
-}
 
 /// `…/parked`: the checkpoint and the files are durable; the machine is about to be killed.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -53,8 +53,7 @@ impl Failure {
         }
     }
 
-    #[cfg(test)]
-    fn is_code(&self, wanted: &str) -> bool {
+    pub(crate) fn is_code(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use helmr_api::worker::{
     Call, CallAnswer, CapturedVersion, Delivered, Files, FindSeed, Finished, MachineFailed,
-    MachineReport, Nothing, Output, Parked, Parking, PutSeed, RunInput, RunReport, Seed,
+    MachineReport, Nothing, Output, Parked, PutSeed, RunInput, RunReport, Seed,
 };
 use helmr_domain::{MaterializationId, RunId, WaitId, WorkspaceId};
 use serde::Serialize;
@@ -33,8 +33,8 @@ impl Reports {
         self.machine("live", Nothing {}).await
     }
 
-    pub(crate) async fn parking(&self, draining: bool) -> Result<(), Failure> {
-        self.machine("parking", Parking { draining }).await
+    pub(crate) async fn parking(&self) -> Result<(), Failure> {
+        self.machine("parking", Nothing {}).await
     }
 
     pub(crate) async fn parked(&self, parked: Parked) -> Result<(), Failure> {

@@ -47,9 +47,11 @@ impl<D: Driver> Tenure<D> {
             // Adopted, and no assignment came: without its keys nothing can be set aside.
             return Ok(Some(Ending::Left));
         }
-        match self.reports.parking(draining).await {
+        match self.reports.parking().await {
             Ok(()) => {}
             Err(Failure::Stale) => return Err(Ending::Lost),
+            // A worker that goes away sets its machines aside whatever their runs do.
+            Err(busy) if draining && busy.is_code("machine_busy") => {}
             Err(refused) => {
                 tracing::debug!(workspace.id = %self.record.workspace_id, %refused, "not parked");
                 machine.pace.refused(Instant::now());

@@ -482,7 +482,10 @@ impl State {
         let draining = body["draining"] == true;
         match what {
             "live" | "unparked" => self.machine = Machine::Live,
-            "parking" if self.is_busy() && !draining => return Err("machine_busy"),
+            "parking" if self.is_busy() => return Err("machine_busy"),
+            "parked" if self.machine != Machine::Parking && !draining => {
+                return Err("invalid_state");
+            }
             "parking" => self.machine = Machine::Parking,
             "parked" => {
                 self.machine = Machine::Parked;
