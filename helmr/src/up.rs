@@ -60,7 +60,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), C
     let data = DataDir::open(arguments.data_dir)?;
     // Taken before anything slow: a port in use is told at once.
     let front = arguments.listen.bind().await?;
-    let control = start_control(&data, &front.public_url, arguments.hot_window).await?;
+    let control = tokio::select! {
+        control = start_control(&data, &front.public_url, arguments.hot_window) => control?,
+        // Nothing runs yet that would have to be set aside.
+        _ = signals.next() => return Ok(()),
+    };
     let credentials = credentials::keep(&data, &front.local_url, &control)?;
 
     let ending = CancellationToken::new();
