@@ -25,6 +25,12 @@ impl CanonicalJson {
         &self.0
     }
 
+    /// The data itself; `None` if the text was never in `as_str`.
+    #[must_use]
+    pub fn to_value(&self) -> Option<Value> {
+        serde_json::from_str(&self.0).ok()
+    }
+
     #[must_use]
     pub fn into_string(self) -> String {
         self.0

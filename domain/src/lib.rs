@@ -36,4 +36,4 @@ pub use moment::Moment;
 pub use name::{NameError, QueueName, ResourceName, Slug, StreamName};
 pub use refusal::Refusal;
 pub use scope::Scope;
-pub use time::{Duration, InvalidDuration, Timestamp};
+pub use time::{Civil, Duration, InvalidDuration, Timestamp};

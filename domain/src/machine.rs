@@ -126,6 +126,8 @@ pub enum Effect {
     RunsGoOn,
     /// Runs in it are set aside.
     RunsParked,
+    /// Runs that joined it while it was waking wait for the next wake.
+    RunsMove,
     /// Runs in it have lost their attempt.
     RunsLost,
     /// Nobody acts for the workspace any more.
@@ -194,7 +196,9 @@ pub fn decide(
             }
             | Command::Lose,
             Resuming { checkpoint },
-        ) => Ok(Decision::to(Parked { checkpoint }).effect(Effect::ReleaseLease)),
+        ) => Ok(Decision::to(Parked { checkpoint })
+            .effect(Effect::RunsMove)
+            .effect(Effect::ReleaseLease)),
         (Command::Fail { .. }, Preparing | Live | Parking | Stopping) => Ok(Decision::to(Failed)
             .effect(Effect::RunsLost)
             .effect(Effect::ReleaseLease)),

@@ -18,6 +18,30 @@ impl Moment {
         Self { now, seed }
     }
 
+    /// The moment of the `n`th part of an operation that makes ids in each of its parts.
+    #[must_use]
+    pub const fn part(self, n: u32) -> Self {
+        let mut wide = [0_u8; 16];
+        let mut index = 0;
+        while index < 10 {
+            wide[6 + index] = self.seed[index];
+            index += 1;
+        }
+        // Parts lie 2^32 ids apart.
+        let moved = u128::from_be_bytes(wide).wrapping_add(((n as u128) + 1) << 32);
+        let bytes = moved.to_be_bytes();
+        let mut seed = [0_u8; 10];
+        let mut index = 0;
+        while index < 10 {
+            seed[index] = bytes[6 + index];
+            index += 1;
+        }
+        Self {
+            now: self.now,
+            seed,
+        }
+    }
+
     /// The ids of one operation. An operation that is tried again starts over and makes the same ids.
     #[must_use]
     pub fn ids(self) -> IdMaker {
@@ -52,6 +76,14 @@ impl IdMaker {
 mod tests {
     use super::*;
     use crate::{RunId, WaitId};
+
+    #[test]
+    fn parts_of_an_operation_make_ids_of_their_own() {
+        let moment = Moment::new(Timestamp::from_micros(1_000), [255; 10]);
+        let first = |moment: Moment| moment.ids().make(RunId::new);
+        let made = [first(moment), first(moment.part(0)), first(moment.part(1))];
+        assert!(made[0] != made[1] && made[1] != made[2] && made[0] != made[2]);
+    }
 
     #[test]
     fn ids_of_one_operation_differ_and_repeat_when_it_is_tried_again() {

@@ -64,7 +64,16 @@ impl Positions {
     /// Whether anything up to and with `last` is unread.
     #[must_use]
     pub fn has_unread(&self, last: u64) -> bool {
-        (self.lowest_unread..=last).any(|sequence| self.is_unread(sequence))
+        self.unread(last) > 0
+    }
+
+    /// How much up to and with `last` is unread.
+    #[must_use]
+    pub fn unread(&self, last: u64) -> u64 {
+        let above = self.consumed_above.range(..=last).count();
+        (last + 1)
+            .saturating_sub(self.lowest_unread)
+            .saturating_sub(u64::try_from(above).unwrap_or(u64::MAX))
     }
 
     /// Marks one record as read. Doing it again changes nothing. Answers whether it was unread.
@@ -108,5 +117,7 @@ mod tests {
         assert!(!positions.has_unread(0) && positions.has_unread(1));
         positions.consume(1);
         assert!(!positions.has_unread(1) && positions.has_unread(2));
+        positions.consume(3);
+        assert_eq!([1, 2, 3, 4].map(|last| positions.unread(last)), [0, 1, 1, 2]);
     }
 }

@@ -33,8 +33,71 @@ impl Timestamp {
     }
 
     #[must_use]
+    pub const fn before(self, span: Duration) -> Self {
+        Self::from_micros(self.0.saturating_sub(span.0))
+    }
+
+    #[must_use]
     pub const fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span.0))
+    }
+}
+
+/// A day and a time of day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Civil {
+    pub year: i64,
+    pub month: i64,
+    pub day: i64,
+    pub hour: i64,
+    pub minute: i64,
+    pub second: i64,
+    pub micros: i64,
+}
+
+impl Timestamp {
+    /// Reads the instant as a date of the proleptic Gregorian calendar, in UTC.
+    #[must_use]
+    pub const fn civil(self) -> Civil {
+        let (days, rest) = (self.0 / 86_400_000_000, self.0 % 86_400_000_000);
+        // Count from 0000-03-01, so that a leap day ends its year. 400 years have 146,097 days.
+        let days = days + 719_468;
+        let (era, of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        // Months from March on have 153 days in every five.
+        let from_march = (5 * of_year + 2) / 153;
+        let month = if from_march < 10 {
+            from_march + 3
+        } else {
+            from_march - 9
+        };
+        let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
+        Civil {
+            year,
+            month,
+            day: of_year - (153 * from_march + 2) / 5 + 1,
+            hour: rest / 3_600_000_000,
+            minute: rest / 60_000_000 % 60,
+            second: rest / 1_000_000 % 60,
+            micros: rest % 1_000_000,
+        }
+    }
+
+    /// RFC 3339 in UTC with milliseconds: `2026-06-15T08:30:00.250Z`.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let at = self.civil();
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            at.year,
+            at.month,
+            at.day,
+            at.hour,
+            at.minute,
+            at.second,
+            at.micros / 1_000
+        )
     }
 }
 
@@ -171,6 +234,21 @@ pub struct InvalidDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_written_as_rfc_3339() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999_000, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000_999, "2000-03-01T00:00:00.000Z"),
+            (1_781_512_200_250_000, "2026-06-15T08:30:00.250Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000Z"),
+            (4_102_444_799_000_000, "2099-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(Timestamp::from_micros(micros).to_rfc3339(), text);
+        }
+    }
 
     #[test]
     fn durations_read_and_write_the_documented_forms() {

@@ -289,6 +289,8 @@ CREATE TABLE materializations (
     memory_mib {int} NOT NULL,
     -- Its files when it started: `NULL` for those of the image.
     base_version_id {text},
+    -- That the worker must speak.
+    protocol {int} NOT NULL,
     -- Told to make room.
     leaving {int} NOT NULL CHECK (leaving IN (0, 1)),
     -- Wakes that failed since it was last live.
@@ -440,7 +442,6 @@ CREATE TABLE runs (
     priority {int} NOT NULL,
     queue {text},
     provenance {text} NOT NULL,
-    placement_reason {text},
     -- Records that the run has read.
     consumed {int} NOT NULL,
     -- Log entries of the current attempt that are kept.
@@ -455,6 +456,10 @@ CREATE TABLE runs (
 
 CREATE INDEX runs_newest ON runs (environment_id, id);
 CREATE INDEX runs_queued ON runs (priority DESC, queued_at, id) WHERE status = 'queued';
+-- What wakes a parked machine: runs that are moving, or told to stop.
+CREATE INDEX runs_moving ON runs (workspace_id) WHERE status = 'running' AND clock_at IS NULL;
+CREATE INDEX runs_stopping ON runs (workspace_id)
+    WHERE stop_reason IS NOT NULL AND status IN ('running', 'waiting');
 CREATE INDEX runs_in_workspace ON runs (workspace_id)
     WHERE status IN ('queued', 'running', 'waiting');
 
@@ -529,6 +534,7 @@ CREATE TABLE waits (
 
 CREATE INDEX waits_on_token ON waits (token_id) WHERE state IN ('hot', 'parked');
 CREATE INDEX waits_on_stream ON waits (session_id, stream) WHERE state IN ('hot', 'parked', 'resuming');
+CREATE INDEX waits_resuming ON waits (decided_at) WHERE state = 'resuming';
 CREATE INDEX waits_in_workspace ON waits (workspace_id) WHERE state IN ('hot', 'parked', 'resuming');
 
 CREATE TABLE public_access_tokens (

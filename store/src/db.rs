@@ -21,7 +21,7 @@ use crate::{Hint, Result};
 pub(crate) use row::Row;
 pub(crate) use statement::{Statement, sql};
 pub(crate) use tx::Tx;
-pub(crate) use value::{FromValue, ToValue, Value, params};
+pub(crate) use value::{FromValue, Json, ToValue, Value, params};
 
 /// The body of a transaction.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;

@@ -1,5 +1,7 @@
 //! Deployments: immutable snapshots of a task project, and which of them is promoted.
 
+mod change;
+mod read;
 mod row;
 
 use helmr_domain::machine::Spec;
@@ -10,8 +12,11 @@ use helmr_domain::{
 };
 use serde_json::Value;
 
-use crate::idempotency::{Idempotency, Kept};
-use crate::{Page, Result, Store};
+use crate::idempotency::Idempotency;
+
+pub use change::{create, promote};
+pub use read::{current, get, list, sandboxes, streams};
+pub(crate) use row::{find_sandbox, find_task, list_tasks};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
@@ -40,6 +45,18 @@ pub enum Status {
     Building,
     Deployed,
     Failed,
+}
+
+impl Status {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Building => "building",
+            Self::Deployed => "deployed",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A task as its deployment has it.
@@ -119,70 +136,4 @@ pub struct Created {
     pub deployment: Deployment,
     /// The same content was deployed before, and that deployment is answered.
     pub reused: bool,
-}
-
-/// Makes a deployment out of a bundle that is uploaded, already `deployed`, and promotes it if asked to. The version is
-/// the day of `at` in UTC and a number. The same content again is the same deployment.
-///
-/// # Errors
-/// `Refused(IdempotencyKeyReused)`.
-pub async fn create(store: &Store, input: Create) -> Result<Kept<Created>> {
-    todo!()
-}
-
-/// # Errors
-/// If the database fails.
-pub async fn get(store: &Store, scope: Scope, id: DeploymentId) -> Result<Option<Deployment>> {
-    todo!()
-}
-
-/// Lists deployments, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn list(
-    store: &Store,
-    scope: Scope,
-    before: Option<DeploymentId>,
-    limit: u32,
-) -> Result<Page<Deployment, DeploymentId>> {
-    todo!()
-}
-
-/// Makes a deployment the environment's current one. Rolling back is promoting an older one. Promoting the current one
-/// again changes nothing.
-///
-/// # Errors
-/// `NotFound`; `Refused(DeploymentNotReady)` unless it is deployed.
-pub async fn promote(
-    store: &Store,
-    scope: Scope,
-    id: DeploymentId,
-    at: Moment,
-) -> Result<Deployment> {
-    todo!()
-}
-
-/// The promoted deployment of an environment.
-///
-/// # Errors
-/// If the database fails.
-pub async fn current(store: &Store, scope: Scope) -> Result<Option<Deployment>> {
-    todo!()
-}
-
-/// The sandboxes of a deployment, by name.
-///
-/// # Errors
-/// If the database fails.
-pub async fn sandboxes(store: &Store, scope: Scope, id: DeploymentId) -> Result<Vec<Sandbox>> {
-    todo!()
-}
-
-/// The streams of a deployment, by direction and name.
-///
-/// # Errors
-/// If the database fails.
-pub async fn streams(store: &Store, scope: Scope, id: DeploymentId) -> Result<Vec<Stream>> {
-    todo!()
 }

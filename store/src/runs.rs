@@ -1,15 +1,30 @@
 //! Runs: read, cancelled, started again; their output, log and metadata.
 
+mod entries;
+mod log;
+mod metadata;
+mod read;
+mod restart;
+mod row;
+mod transition;
+
 use helmr_domain::{
     DeploymentId, Moment, ResourceName, RunId, Scope, SessionId, TaskRowId, Timestamp, WaitId,
     WorkspaceId, run,
 };
 use serde_json::Value;
 
-use crate::events::Event;
-use crate::idempotency::{Idempotency, Kept, Origin};
+use crate::idempotency::Idempotency;
 use crate::worker::RunFence;
-use crate::{Page, Result, Store};
+
+pub use entries::append_entries;
+pub(crate) use entries::count_consumed;
+pub use log::{append_log, log_position, read_log};
+pub use metadata::change_metadata;
+pub use read::{events, get, list};
+pub use restart::{cancel, start_retry};
+pub(crate) use row::{NewRun, RunRow, active_in, after_all, find, queued_in};
+pub(crate) use transition::{apply, create, fenced};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -62,41 +77,12 @@ pub struct Placement {
     pub reason: Option<String>,
 }
 
-/// # Errors
-/// If the database fails.
-pub async fn get(store: &Store, scope: Scope, id: RunId) -> Result<Option<Run>> {
-    todo!()
-}
-
 /// Which runs to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub session: Option<SessionId>,
     pub status: Option<run::Status>,
     pub task_id: Option<String>,
-}
-
-/// Lists runs, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn list(
-    store: &Store,
-    scope: Scope,
-    filter: Filter,
-    before: Option<RunId>,
-    limit: u32,
-) -> Result<Page<Run, RunId>> {
-    todo!()
-}
-
-/// Tells a run to stop: a queued one ends at once, a running one has a grace, a parked one is woken for it. Cancelling it
-/// again changes nothing.
-///
-/// # Errors
-/// `NotFound`; `Refused(RunFinished)` if it ended otherwise.
-pub async fn cancel(store: &Store, scope: Scope, id: RunId, at: Moment) -> Result<Run> {
-    todo!()
 }
 
 /// A finished run to start again.
@@ -107,28 +93,6 @@ pub struct Retry {
     pub run: RunId,
     pub provenance: Value,
     pub idempotency: Option<Idempotency<Run>>,
-}
-
-/// Starts a new run of a finished run's session.
-///
-/// # Errors
-/// `NotFound`; `Refused`: `RunNotFinished`, `SessionNotOpen`, `SessionRunActive`.
-pub async fn start_retry(store: &Store, input: Retry) -> Result<Kept<Run>> {
-    todo!()
-}
-
-/// A run's events after a sequence, ascending.
-///
-/// # Errors
-/// If the database fails.
-pub async fn events(
-    store: &Store,
-    scope: Scope,
-    id: RunId,
-    after: u64,
-    limit: u32,
-) -> Result<Vec<Event>> {
-    todo!()
 }
 
 /// Log entries of a task.
@@ -147,14 +111,6 @@ pub struct Entry {
     pub message: String,
     pub fields: Option<Value>,
     pub logged_at: Timestamp,
-}
-
-/// Keeps log entries as events of the run.
-///
-/// # Errors
-/// `Stale`.
-pub async fn append_entries(store: &Store, input: AppendEntries) -> Result<()> {
-    todo!()
 }
 
 /// A change of a run's metadata.
@@ -180,19 +136,21 @@ pub struct ChangeMetadata {
     pub op: MetadataOp,
 }
 
-/// Changes a run's metadata and answers the whole of it, once for each call.
-///
-/// # Errors
-/// `Stale`; `Refused`: `MetadataTooLarge`, `MetadataNotNumber`.
-pub async fn change_metadata(store: &Store, input: ChangeMetadata) -> Result<Value> {
-    todo!()
-}
-
 /// Which of a process's outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogStream {
     Stdout,
     Stderr,
+}
+
+impl LogStream {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
 }
 
 /// A piece of output, sealed by the caller.
@@ -206,28 +164,6 @@ pub struct AppendLog {
     /// In clear.
     pub size_bytes: u64,
     pub sealed: Vec<u8>,
-}
-
-/// Keeps a piece of output. One that was received before changes nothing; beyond 64 MiB of a stream the run goes on
-/// and what it prints is counted, not kept.
-///
-/// # Errors
-/// `Stale`; `Refused(LogOutOfStep)` with the offset that is expected.
-pub async fn append_log(store: &Store, input: AppendLog) -> Result<()> {
-    todo!()
-}
-
-/// How much of an attempt's output was received.
-///
-/// # Errors
-/// If the database fails.
-pub async fn log_position(
-    store: &Store,
-    id: RunId,
-    attempt: u32,
-    stream: LogStream,
-) -> Result<u64> {
-    todo!()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,19 +184,4 @@ pub struct Log {
     pub received_bytes: u64,
     /// From where on nothing was kept.
     pub cut_at: Option<u64>,
-}
-
-/// Reads a run's output from an offset on.
-///
-/// # Errors
-/// `NotFound`.
-pub async fn read_log(
-    store: &Store,
-    scope: Scope,
-    id: RunId,
-    stream: LogStream,
-    offset: u64,
-    limit: u32,
-) -> Result<Log> {
-    todo!()
 }

@@ -7,9 +7,20 @@ use helmr_domain::{
 };
 use serde_json::Value;
 
-use crate::idempotency::{Idempotency, Kept};
+mod create;
+mod end;
+mod read;
+mod row;
+
+pub(crate) use end::{Next, create_run, end_run, expire, stop_run};
+pub(crate) use row::{SessionRow, find};
+
+use crate::idempotency::Idempotency;
 use crate::runs::Run;
-use crate::{Page, Result, Store};
+
+pub use create::start;
+pub use end::{cancel, close};
+pub use read::{find_by_external_id, get, list};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
@@ -95,68 +106,10 @@ pub struct Started {
     pub reused: bool,
 }
 
-/// Starts a session: makes its workspace, unless one is given, and its first run, queued. An external id of an open
-/// session with the same fingerprint gives that session, with its active run or a new one.
-///
-/// # Errors
-/// `NotFound` for task or workspace; `Refused`: `SessionFingerprintMismatch`, `WorkspaceIncompatible`,
-/// `WorkspaceNotActive`, `SecretMissing`, `IdempotencyKeyReused`.
-pub async fn start(store: &Store, input: Start) -> Result<Kept<Started>> {
-    todo!()
-}
-
-/// # Errors
-/// If the database fails.
-pub async fn get(store: &Store, scope: Scope, id: SessionId) -> Result<Option<Session>> {
-    todo!()
-}
-
-/// The newest session of that external id, open ones first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn find_by_external_id(
-    store: &Store,
-    scope: Scope,
-    external_id: &str,
-) -> Result<Option<Session>> {
-    todo!()
-}
-
 /// Which sessions to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub status: Option<String>,
     pub task_id: Option<String>,
     pub external_id: Option<String>,
-}
-
-/// Lists sessions, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn list(
-    store: &Store,
-    scope: Scope,
-    filter: Filter,
-    before: Option<SessionId>,
-    limit: u32,
-) -> Result<Page<Session, SessionId>> {
-    todo!()
-}
-
-/// Closes an idle session. Closing it again changes nothing.
-///
-/// # Errors
-/// `NotFound`; `Refused`: `SessionRunActive`, `SessionNotOpen`.
-pub async fn close(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
-    todo!()
-}
-
-/// Cancels a session and its run. Cancelling it again changes nothing.
-///
-/// # Errors
-/// `NotFound`; `Refused(SessionNotOpen)`.
-pub async fn cancel(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
-    todo!()
 }

@@ -1,11 +1,20 @@
 //! Streams of a session: records in order, and what the session has read of them.
 
+mod append;
+mod position;
+mod read;
+mod row;
+
 use helmr_domain::stream::Direction;
 use helmr_domain::{Moment, RecordId, RunId, Scope, SessionId, StreamName, Timestamp};
 use serde_json::Value;
 
-use crate::idempotency::{Idempotency, Kept, Origin};
-use crate::{Page, Result, Store};
+use crate::idempotency::{Idempotency, Origin};
+
+pub use append::{append_output, send_input};
+pub(crate) use position::{consume, has_unread, next_unread};
+pub use read::{find, list, list_records, peek};
+pub(crate) use row::to_value;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -54,14 +63,6 @@ pub struct SendInput {
     pub idempotency: Option<Idempotency<Sent>>,
 }
 
-/// Appends to an input stream. A wait that matches has its outcome; an open session without a run starts the next one.
-///
-/// # Errors
-/// `NotFound`; `Refused`: `SessionNotOpen`, `StreamUnknown`, `RecordKeyReused`, `PublicTokenSpent`, `IdempotencyKeyReused`.
-pub async fn send_input(store: &Store, input: SendInput) -> Result<Kept<Sent>> {
-    todo!()
-}
-
 #[derive(Clone)]
 pub struct AppendOutput {
     pub at: Moment,
@@ -69,14 +70,6 @@ pub struct AppendOutput {
     pub session: SessionId,
     pub record: NewRecord,
     pub origin: Origin<Sent>,
-}
-
-/// Appends to an output stream.
-///
-/// # Errors
-/// `NotFound`, `Stale`; `Refused`: `SessionNotOpen`, `StreamUnknown`, `RecordKeyReused`.
-pub async fn append_output(store: &Store, input: AppendOutput) -> Result<Kept<Sent>> {
-    todo!()
 }
 
 /// Which records.
@@ -91,18 +84,6 @@ pub struct ListRecords {
     pub limit: u32,
 }
 
-/// Lists records, ascending.
-///
-/// # Errors
-/// `NotFound` if there is no such session.
-pub async fn list_records(
-    store: &Store,
-    scope: Scope,
-    input: ListRecords,
-) -> Result<Page<Record, u64>> {
-    todo!()
-}
-
 /// Which unread records.
 #[derive(Debug, Clone)]
 pub struct Peek {
@@ -110,14 +91,6 @@ pub struct Peek {
     pub stream: StreamName,
     pub correlation_id: Option<String>,
     pub limit: u32,
-}
-
-/// Reads unread input without consuming it, ascending.
-///
-/// # Errors
-/// `NotFound` if there is no such session.
-pub async fn peek(store: &Store, scope: Scope, input: Peek) -> Result<Vec<Record>> {
-    todo!()
 }
 
 /// A stream of a session: declared, and maybe with records.
@@ -128,26 +101,4 @@ pub struct SessionStream {
     pub schema: Value,
     pub last_sequence: u64,
     pub unread: u64,
-}
-
-/// Lists the streams that a session's deployment declares.
-///
-/// # Errors
-/// `NotFound` if there is no such session.
-pub async fn list(store: &Store, scope: Scope, session: SessionId) -> Result<Vec<SessionStream>> {
-    todo!()
-}
-
-/// One declared stream of a session.
-///
-/// # Errors
-/// `NotFound` if there is no such session.
-pub async fn find(
-    store: &Store,
-    scope: Scope,
-    session: SessionId,
-    direction: Direction,
-    name: &StreamName,
-) -> Result<Option<SessionStream>> {
-    todo!()
 }

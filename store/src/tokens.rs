@@ -1,12 +1,20 @@
 //! Tokens: made by tasks and clients, completed once.
 
+mod change;
+mod read;
+mod row;
+
 use helmr_domain::{
     CanonicalJson, Moment, PublicTokenId, RunId, Scope, SessionId, Timestamp, TokenId, token,
 };
 use serde_json::Value;
 
-use crate::idempotency::{Kept, Origin};
-use crate::{Page, Result, Store};
+use crate::idempotency::Origin;
+
+pub use change::{cancel, complete, create};
+pub(crate) use change::{end_attempt, expire, outcome_of};
+pub use read::{find_by_callback_hash, get, list};
+pub(crate) use row::find;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
@@ -37,12 +45,6 @@ pub struct Create {
     pub origin: Origin<Token>,
 }
 
-/// # Errors
-/// `Stale`; `Refused(IdempotencyKeyReused)`.
-pub async fn create(store: &Store, input: Create) -> Result<Kept<Token>> {
-    todo!()
-}
-
 #[derive(Debug, Clone)]
 pub struct Complete {
     pub at: Moment,
@@ -60,53 +62,9 @@ pub struct Completion {
     pub already_completed: bool,
 }
 
-/// Completes a token and gives its waits their outcome. The same data again is the first completion.
-///
-/// # Errors
-/// `NotFound`; `Refused`: `TokenExpired`, `TokenCancelled`, `TokenCompletionConflict`, `PublicTokenSpent`.
-pub async fn complete(store: &Store, input: Complete) -> Result<Completion> {
-    todo!()
-}
-
-/// Cancels a pending token. Cancelling it again changes nothing.
-///
-/// # Errors
-/// `NotFound`; `Refused`: `TokenExpired`, `TokenCompleted`.
-pub async fn cancel(store: &Store, scope: Scope, id: TokenId, at: Moment) -> Result<Token> {
-    todo!()
-}
-
-/// # Errors
-/// If the database fails.
-pub async fn get(store: &Store, scope: Scope, id: TokenId) -> Result<Option<Token>> {
-    todo!()
-}
-
 /// Which tokens to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub status: Option<String>,
     pub run: Option<RunId>,
-}
-
-/// Lists tokens, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn list(
-    store: &Store,
-    scope: Scope,
-    filter: Filter,
-    before: Option<TokenId>,
-    limit: u32,
-) -> Result<Page<Token, TokenId>> {
-    todo!()
-}
-
-/// Finds a token by the secret in its callback URL.
-///
-/// # Errors
-/// If the database fails.
-pub async fn find_by_callback_hash(store: &Store, hash: [u8; 32]) -> Result<Option<Token>> {
-    todo!()
 }

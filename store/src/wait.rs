@@ -1,1 +1,11 @@
-//! Rows.
+//! Waits: their rows and what happens to them.
+
+mod apply;
+mod row;
+
+pub(crate) use apply::{
+    apply, cancel_undecided, complete_on_token, end_attempt, offer_record, park_hot,
+};
+pub(crate) use row::{
+    NewWait, WaitRow, claimed_records, find, find_call, has_undelivered, insert, undelivered,
+};

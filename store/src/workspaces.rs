@@ -1,11 +1,16 @@
 //! Workspaces: durable files, and the lease of the machine in which they live.
 
+mod change;
+mod read;
+
 use helmr_domain::{
-    Duration, Epoch, MaterializationId, Moment, Scope, Timestamp, VersionId, WorkerId, WorkspaceId,
+    Duration, Epoch, MaterializationId, Scope, Timestamp, VersionId, WorkerId, WorkspaceId,
 };
 use serde_json::Value;
 
-use crate::{Page, Result, Store};
+pub use change::recover;
+pub(crate) use change::{attach, create, need_recovery, record_version};
+pub use read::{get, list, versions};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workspace {
@@ -38,35 +43,40 @@ pub enum State {
     Deleted,
 }
 
+impl State {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Archived => "archived",
+            Self::RecoveryRequired => "recovery_required",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        [
+            Self::Active,
+            Self::Archived,
+            Self::RecoveryRequired,
+            Self::Deleted,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+    }
+}
+
 /// A materialization, for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
     pub id: MaterializationId,
-    pub state: &'static str,
+    /// `preparing live parking parked resuming stopping`.
+    pub state: String,
     pub worker_id: WorkerId,
     pub driver: String,
     pub checkpoint_size_bytes: Option<u64>,
     pub live_at: Option<Timestamp>,
     pub parked_at: Option<Timestamp>,
-}
-
-/// # Errors
-/// If the database fails.
-pub async fn get(store: &Store, scope: Scope, id: WorkspaceId) -> Result<Option<Workspace>> {
-    todo!()
-}
-
-/// Lists workspaces, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn list(
-    store: &Store,
-    scope: Scope,
-    before: Option<WorkspaceId>,
-    limit: u32,
-) -> Result<Page<Workspace, WorkspaceId>> {
-    todo!()
 }
 
 /// A version of a workspace's files.
@@ -82,31 +92,4 @@ pub struct Version {
     pub size_bytes: u64,
     pub changed_bytes: u64,
     pub created_at: Timestamp,
-}
-
-/// Lists versions, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn versions(
-    store: &Store,
-    scope: Scope,
-    id: WorkspaceId,
-    before: Option<VersionId>,
-    limit: u32,
-) -> Result<Page<Version, VersionId>> {
-    todo!()
-}
-
-/// Goes on from the last version of a workspace that was live on a lost worker.
-///
-/// # Errors
-/// `NotFound`.
-pub async fn recover(
-    store: &Store,
-    scope: Scope,
-    id: WorkspaceId,
-    at: Moment,
-) -> Result<Workspace> {
-    todo!()
 }

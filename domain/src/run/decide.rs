@@ -55,14 +55,7 @@ pub fn decide(run: &Run, command: Command, now: Timestamp) -> Answer {
             _ => not_running(run),
         },
         Command::Stop { reason, live } => order_stop(run, reason, live, now),
-        Command::ExpireTtl => match &run.state {
-            State::Queued {
-                next_attempt: 1, ..
-            } if run.ttl_at.is_some_and(|at| now >= at) => {
-                Ok(end(run, State::Expired { at: now }, now))
-            }
-            _ => Ok(Decision::unchanged()),
-        },
+        Command::ExpireTtl => Ok(expire(run, now)),
         Command::ExceedDuration => match run.duration_ends_at() {
             Some(at) if now >= at && run.stop.is_none() => {
                 order_stop(run, StopReason::MaxDuration, true, now)
@@ -76,6 +69,22 @@ pub fn decide(run: &Run, command: Command, now: Timestamp) -> Answer {
             Some(_) | None => Ok(Decision::unchanged()),
         },
         Command::Lose(loss) => lose(run, loss, now),
+    }
+}
+
+/// The time to live bounds how long a run queues before its first attempt.
+fn expire(run: &Run, now: Timestamp) -> Decision<Run, Effect> {
+    let never_ran = matches!(
+        run.state,
+        State::Queued {
+            next_attempt: 1,
+            ..
+        }
+    );
+    if never_ran && run.ttl_at.is_some_and(|at| now >= at) {
+        end(run, State::Expired { at: now }, now)
+    } else {
+        Decision::unchanged()
     }
 }
 
@@ -227,7 +236,13 @@ fn park(run: &Run, now: Timestamp) -> Answer {
                 .effects(rearm))
         }
         State::Running {
-            attempt, started, ..
+            clock: Clock::Stopped,
+            ..
+        } => Ok(Decision::unchanged()),
+        State::Running {
+            attempt,
+            started,
+            clock: Clock::Since(_),
         } => {
             let mut next = moved(
                 run,
@@ -254,7 +269,8 @@ fn park(run: &Run, now: Timestamp) -> Answer {
 
 /// A run that was told to stop and is parked before its end has its grace again when it wakes.
 fn asleep(run: &mut Run, now: Timestamp) -> Option<Effect> {
-    let stop = run.stop.as_mut()?;
+    // One that has not woken yet has its limit running already.
+    let stop = run.stop.as_mut().filter(|stop| stop.awake)?;
     stop.awake = false;
     stop.kill_at = now.after(limits::STOP_WAKE_LIMIT);
     Some(arm_grace(stop))

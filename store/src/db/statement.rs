@@ -11,7 +11,6 @@ pub(crate) struct Statement {
     for_sqlite: OnceLock<String>,
 }
 
-#[expect(unsafe_code, reason = "linkme collects the statements in a link section")]
 #[distributed_slice]
 pub(crate) static STATEMENTS: [&'static Statement];
 

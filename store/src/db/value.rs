@@ -308,7 +308,7 @@ impl tokio_postgres::types::ToSql for Value {
         out: &mut tokio_postgres::types::private::BytesMut,
     ) -> std::result::Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>>
     {
-        use tokio_postgres::types::{IsNull, ToSql, Type};
+        use tokio_postgres::types::{IsNull, Type};
         match (self, kind) {
             (Self::Null, _) => Ok(IsNull::Yes),
             (Self::Int(number), &Type::INT8) => number.to_sql(kind, out),

@@ -1,13 +1,19 @@
 //! An assignment: everything a worker must know of one leased workspace, read whole.
 
+use helmr_domain::lease::State;
 use helmr_domain::machine::Spec;
-use helmr_domain::run::StopReason;
+use helmr_domain::machine::State as MachineState;
+use helmr_domain::run::{self, StopReason};
 use helmr_domain::{
     CheckpointId, DeploymentId, Duration, Epoch, MaterializationId, RunId, Scope, SessionId,
-    Timestamp, VersionId, WaitId, WorkerId, WorkspaceId, wait,
+    Timestamp, VersionId, WaitId, WorkerId, WorkspaceId, limits, wait,
 };
 
-use crate::{Result, Store};
+use crate::db::{Tx, params, sql};
+use crate::machine::{self, MachineRow};
+use crate::runs::RunRow;
+use crate::wait::WaitRow;
+use crate::{Error, Result, Store, lease, runs, wait as waits};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -91,12 +97,39 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
+sql! {
+    HELD_BY = "SELECT id
+        FROM workspaces
+        WHERE lease_state = 'held' AND lease_worker_id = $1
+        ORDER BY id";
+
+    FIND_REVISION = "SELECT revision, auto_stop_after_us
+        FROM workspaces
+        WHERE id = $1";
+
+    FIND_VERSION = "SELECT manifest
+        FROM versions
+        WHERE id = $1";
+
+    FIND_CHECKPOINT = "SELECT c.version_id, v.manifest
+        FROM checkpoints c
+        JOIN versions v ON v.id = c.version_id
+        WHERE c.id = $1";
+
+    FIND_BUNDLE = "SELECT d.bundle_sha256, d.bundle_manifest, e.hot_window_us
+        FROM deployments d
+        JOIN environments e ON e.id = d.environment_id
+        WHERE d.id = $1";
+}
+
 /// Reads a workspace's assignment. `None`: nobody holds its lease.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn assignment(store: &Store, workspace: WorkspaceId) -> Result<Option<Assignment>> {
-    todo!()
+    store
+        .read(workspace, |tx, workspace| Box::pin(read(tx, *workspace)))
+        .await
 }
 
 /// The workspaces leased to a worker.
@@ -104,5 +137,153 @@ pub async fn assignment(store: &Store, workspace: WorkspaceId) -> Result<Option<
 /// # Errors
 /// If the database fails.
 pub async fn assigned_to(store: &Store, worker: WorkerId) -> Result<Vec<WorkspaceId>> {
-    todo!()
+    store
+        .read(worker, |tx, worker| Box::pin(held_by(tx, *worker)))
+        .await
+}
+
+pub(super) async fn held_by(tx: &mut Tx, worker: WorkerId) -> Result<Vec<WorkspaceId>> {
+    let found = tx.rows(&HELD_BY, params![worker]).await?;
+    found.into_iter().map(|mut row| row.take("id")).collect()
+}
+
+async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>> {
+    let Some(leased) = lease::find(tx, workspace).await? else {
+        return Ok(None);
+    };
+    let State::Held { worker, .. } = leased.lease.state else {
+        return Ok(None);
+    };
+    let Some(machine) = machine::current(tx, workspace).await? else {
+        return Ok(None);
+    };
+    let mut row = tx.one(&FIND_REVISION, params![workspace]).await?;
+    let revision = row.take("revision")?;
+    let auto_stop_after: Option<Duration> = row.take("auto_stop_after_us")?;
+    let mut assigned = Vec::new();
+    for run in runs::active_in(tx, workspace).await? {
+        assigned.push(read_run(tx, &machine, &run).await?);
+    }
+    Ok(Some(Assignment {
+        workspace_id: workspace,
+        worker_id: worker,
+        scope: leased.scope,
+        revision,
+        epoch: leased.lease.epoch,
+        runs: assigned,
+        auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
+        want: if machine.leaving {
+            Want::Stop
+        } else {
+            Want::Live
+        },
+        machine: AssignedMachine {
+            materialization_id: machine.id,
+            origin: read_origin(tx, &machine).await?,
+            driver: machine.driver,
+            spec: machine.spec,
+        },
+    }))
+}
+
+async fn read_origin(tx: &mut Tx, machine: &MachineRow) -> Result<Origin> {
+    // A machine that is live again keeps what it was last made of; the worker that has it does not ask.
+    let checkpoint = match machine.state {
+        MachineState::Parked { checkpoint } | MachineState::Resuming { checkpoint } => {
+            Some(checkpoint)
+        }
+        MachineState::Requested
+        | MachineState::Preparing
+        | MachineState::Live
+        | MachineState::Parking
+        | MachineState::Stopping
+        | MachineState::Stopped
+        | MachineState::Lost
+        | MachineState::Failed => None,
+    };
+    if let Some(checkpoint_id) = checkpoint {
+        let mut row = tx.one(&FIND_CHECKPOINT, params![checkpoint_id]).await?;
+        return Ok(Origin::Checkpoint {
+            checkpoint_id,
+            version_id: row.take("version_id")?,
+            manifest: row.take("manifest")?,
+        });
+    }
+    let Some(version_id) = machine.base_version else {
+        return Ok(Origin::Seed);
+    };
+    let mut row = tx.one(&FIND_VERSION, params![version_id]).await?;
+    Ok(Origin::Version {
+        version_id,
+        manifest: row.take("manifest")?,
+    })
+}
+
+async fn read_run(tx: &mut Tx, machine: &MachineRow, row: &RunRow) -> Result<AssignedRun> {
+    let run = &row.run;
+    let mut bundle = tx.one(&FIND_BUNDLE, params![run.deployment_id]).await?;
+    let bundle_sha256 = bundle.take("bundle_sha256")?;
+    let bundle_manifest = bundle.take("bundle_manifest")?;
+    let configured: Option<Duration> = bundle.take("hot_window_us")?;
+    // Its room is needed: nothing stays hot.
+    let hot = |window: Duration| {
+        if machine.leaving {
+            Duration::ZERO
+        } else {
+            window
+        }
+    };
+    let mut outcomes = Vec::new();
+    let mut waiting = None;
+    for wait in waits::undelivered(tx, run.workspace_id, run.id).await? {
+        match &wait.wait.state {
+            wait::State::Resuming(decided) => outcomes.push(Outcome {
+                wait_id: wait.id,
+                call_no: wait.call_no,
+                outcome: decided.outcome.clone(),
+            }),
+            wait::State::Hot | wait::State::Parked => {
+                if blocks(run, &wait) {
+                    waiting = Some(Waiting {
+                        wait_id: wait.id,
+                        call_no: wait.call_no,
+                        hot_window: hot(wait.hot_window),
+                        since: wait.created_at,
+                    });
+                }
+            }
+            wait::State::Resolved(_)
+            | wait::State::TimedOut(_)
+            | wait::State::Cancelled { .. }
+            | wait::State::Failed { .. } => {}
+        }
+    }
+    Ok(AssignedRun {
+        run_id: run.id,
+        session_id: run.session_id,
+        attempt: run.state.attempt().ok_or(Error::NotFound("attempt"))?,
+        deployment_id: run.deployment_id,
+        bundle_sha256,
+        bundle_manifest,
+        started: match run.state.state {
+            run::State::Running { started, .. } => started,
+            run::State::Waiting { .. } => true,
+            run::State::Queued { .. }
+            | run::State::Succeeded { .. }
+            | run::State::Failed { .. }
+            | run::State::Cancelled { .. }
+            | run::State::Expired { .. } => false,
+        },
+        hot_window: hot(configured.unwrap_or(limits::HOT_WINDOW)),
+        stop: run.state.stop.map(|stop| StopOrder {
+            reason: stop.reason,
+            kill_at: stop.kill_at,
+        }),
+        outcomes,
+        waiting,
+    })
+}
+
+fn blocks(run: &runs::Run, wait: &WaitRow) -> bool {
+    matches!(run.state.state, run::State::Waiting { wait: current, .. } if current == wait.id)
 }

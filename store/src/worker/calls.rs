@@ -3,21 +3,24 @@
 use helmr_domain::Moment;
 use serde_json::Value;
 
+pub use crate::idempotency::Answer as Answered;
 use crate::worker::RunFence;
-use crate::{Result, Store};
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answered {
-    pub answer: Value,
-    pub sealed: Option<Vec<u8>>,
-}
+use crate::{Result, Store, idempotency, runs};
 
 /// The answer kept of a call, if there is one.
 ///
 /// # Errors
 /// `Stale`.
 pub async fn answered(store: &Store, fence: RunFence, call_no: u64) -> Result<Option<Answered>> {
-    todo!()
+    store
+        .read((fence, call_no), |tx, input| {
+            let (fence, call_no) = *input;
+            Box::pin(async move {
+                runs::fenced(tx, fence).await?;
+                idempotency::find_call(tx, fence, call_no).await
+            })
+        })
+        .await
 }
 
 #[derive(Debug, Clone)]
@@ -33,5 +36,20 @@ pub struct RecordAnswer {
 /// # Errors
 /// `Stale`.
 pub async fn record_answer(store: &Store, input: RecordAnswer) -> Result<Value> {
-    todo!()
+    store
+        .write(input, |tx, input| {
+            Box::pin(async move {
+                runs::fenced(tx, input.fence).await?;
+                if let Some(kept) = idempotency::find_call(tx, input.fence, input.call_no).await? {
+                    return Ok(kept.answer);
+                }
+                let kept = Answered {
+                    answer: input.answer.clone(),
+                    sealed: None,
+                };
+                idempotency::save_call(tx, input.fence, input.call_no, &kept, input.at).await?;
+                Ok(kept.answer)
+            })
+        })
+        .await
 }

@@ -1,9 +1,17 @@
 //! Heartbeats: leases renewed.
 
+use helmr_domain::lease::Command;
 use helmr_domain::placement::Capacity;
 use helmr_domain::{Duration, Epoch, Moment, WorkerId, WorkspaceId};
 
-use crate::{Result, Store};
+use crate::db::{Json, Tx, params, sql};
+use crate::{Error, Hint, Result, Store, lease};
+
+sql! {
+    SEEN = "UPDATE workers
+        SET free = $2, state = $3, last_seen_at = $4
+        WHERE id = $1";
+}
 
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
@@ -33,5 +41,46 @@ pub struct Leases {
 /// # Errors
 /// `NotFound` if there is no such worker.
 pub async fn heartbeat(store: &Store, input: Heartbeat) -> Result<Leases> {
-    todo!()
+    store
+        .write(input, |tx, input| Box::pin(beat(tx, input)))
+        .await
+}
+
+async fn beat(tx: &mut Tx, input: &Heartbeat) -> Result<Leases> {
+    let state = if input.draining { "draining" } else { "active" };
+    let bound = params![input.worker_id, Json(input.free), state, input.at.now];
+    if tx.run(&SEEN, bound).await? == 0 {
+        return Err(Error::NotFound("worker"));
+    }
+    let mut leases = Leases {
+        renewed: Vec::new(),
+        lost: Vec::new(),
+    };
+    for held in &input.leases {
+        if renew(tx, input, *held).await? {
+            leases.renewed.push(*held);
+        } else {
+            leases.lost.push(held.workspace_id);
+        }
+    }
+    if !leases.lost.is_empty() {
+        tx.hint(Hint::Queue);
+    }
+    Ok(leases)
+}
+
+async fn renew(tx: &mut Tx, input: &Heartbeat, held: HeldLease) -> Result<bool> {
+    let Some(mut leased) = lease::find(tx, held.workspace_id).await? else {
+        return Ok(false);
+    };
+    let command = Command::Renew {
+        worker: input.worker_id,
+        epoch: held.epoch,
+        ttl: input.lease_ttl,
+    };
+    match lease::apply(tx, &mut leased, command, input.at).await {
+        Ok(_) => Ok(true),
+        Err(Error::Stale) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -1,8 +1,15 @@
 //! Placement: machines that are wanted, given to workers.
+//!
+//! What to do is `helmr_domain::placement`'s to say; here it is fed and carried out.
 
+use helmr_domain::placement::{Action, plan};
 use helmr_domain::{Duration, Epoch, MaterializationId, Moment, WorkerId, WorkspaceId};
 
+use crate::db::Tx;
 use crate::{Result, Store};
+
+mod carry_out;
+mod snapshot;
 
 #[derive(Debug, Clone, Copy)]
 pub struct PlaceNext {
@@ -20,14 +27,16 @@ pub struct Placed {
     pub worker_id: WorkerId,
     pub epoch: Epoch,
     pub materialization_id: MaterializationId,
-    /// A parked machine is woken; otherwise a new one starts, or a run joins a live one.
     pub kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// A new machine.
     Start,
+    /// A parked one.
     Wake,
+    /// Runs that go into a machine that is there.
     Join,
 }
 
@@ -37,5 +46,49 @@ pub enum Kind {
 /// # Errors
 /// If the database fails.
 pub async fn place_next(store: &Store, input: PlaceNext) -> Result<Vec<Placed>> {
-    todo!()
+    store
+        .write(input, |tx, input| Box::pin(place_in(tx, *input)))
+        .await
+}
+
+async fn place_in(tx: &mut Tx, input: PlaceNext) -> Result<Vec<Placed>> {
+    let wanted = snapshot::wanted(tx, input).await?;
+    let mut placed = carry_out::join(tx, &wanted, input).await?;
+    let demands = snapshot::demands(tx, &wanted).await?;
+    if demands.is_empty() {
+        return Ok(placed);
+    }
+    let mut workers = snapshot::workers(tx, input).await?;
+    let mut actions = plan(&workers, &demands);
+    if actions
+        .iter()
+        .any(|action| matches!(action, Action::Hold { .. }))
+    {
+        // Only now it matters who could make room.
+        snapshot::add_idle(tx, &mut workers).await?;
+        actions = plan(&workers, &demands);
+    }
+    for (action, part) in actions.into_iter().zip(0..) {
+        // Each machine has an id of its own.
+        let input = PlaceNext {
+            at: input.at.part(part),
+            ..input
+        };
+        match action {
+            Action::Place {
+                workspace,
+                worker,
+                driver,
+            } => {
+                let to = carry_out::Target { worker, driver };
+                let done = carry_out::place(tx, workspace, &to, input).await?;
+                placed.extend(done);
+            }
+            Action::Hold { workspace, reason } => {
+                carry_out::hold(tx, workspace, Some(&reason)).await?;
+            }
+            Action::MakeRoom { workspace } => carry_out::make_room(tx, workspace, input.at).await?,
+        }
+    }
+    Ok(placed)
 }

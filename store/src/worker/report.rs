@@ -1,10 +1,21 @@
 //! Reports on machines.
 
+mod end;
+mod live;
+mod park;
+
 use helmr_domain::{CheckpointId, MaterializationId, Moment, VersionId};
 use serde_json::Value;
 
+use crate::db::Tx;
+use crate::lease::{self, Leased};
+use crate::machine::{self, MachineRow};
 use crate::worker::Fence;
-use crate::{Result, Store};
+use crate::{Error, Result};
+
+pub use end::{machine_failed, machine_stopped, machine_stopping, version_captured};
+pub use live::{machine_live, machine_unparked};
+pub use park::{machine_parked, machine_parking};
 
 /// The machine on which a worker reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,22 +39,6 @@ pub struct CapturedVersion {
     pub changed_bytes: u64,
 }
 
-/// It started, was restored, or is back from a park that failed.
-///
-/// # Errors
-/// `Stale`; `Refused(MachineNotInState)`.
-pub async fn machine_live(store: &Store, input: MachineReport) -> Result<()> {
-    todo!()
-}
-
-/// It is about to be paused for a park.
-///
-/// # Errors
-/// `Stale`; `Refused`: `MachineBusy` while a run in it is not waiting or an outcome is undelivered, `MachineNotInState`.
-pub async fn machine_parking(store: &Store, input: MachineReport) -> Result<()> {
-    todo!()
-}
-
 #[derive(Debug, Clone)]
 pub struct Parked {
     pub at: Moment,
@@ -58,44 +53,12 @@ pub struct Parked {
     pub timings: Value,
 }
 
-/// Its checkpoint and files are durable. The lease is released with it, so that a wake may come at once.
-///
-/// # Errors
-/// `Stale`; `Refused(MachineNotInState)`.
-pub async fn machine_parked(store: &Store, input: Parked) -> Result<()> {
-    todo!()
-}
-
-/// The park failed and it is live again.
-///
-/// # Errors
-/// `Stale`; `Refused(MachineNotInState)`.
-pub async fn machine_unparked(store: &Store, input: MachineReport) -> Result<()> {
-    todo!()
-}
-
-/// It is about to end for lack of work.
-///
-/// # Errors
-/// `Stale`; `Refused`: `MachineBusy` while it has a run, `MachineNotInState`.
-pub async fn machine_stopping(store: &Store, input: MachineReport) -> Result<()> {
-    todo!()
-}
-
 #[derive(Debug, Clone)]
 pub struct Stopped {
     pub at: Moment,
     pub fence: MachineFence,
     /// `None` if nothing changed since the last version.
     pub version: Option<CapturedVersion>,
-}
-
-/// It ended, and its files are durable. The lease is released.
-///
-/// # Errors
-/// `Stale`; `Refused`: `MachineBusy`, `MachineNotInState`.
-pub async fn machine_stopped(store: &Store, input: Stopped) -> Result<()> {
-    todo!()
 }
 
 #[derive(Debug, Clone)]
@@ -110,15 +73,6 @@ pub struct Failed {
     pub checkpoint_kept: bool,
 }
 
-/// It could not be made or is gone, and nothing of it is left on the worker. Runs that never started are dispatched
-/// again; a machine whose checkpoint is good is parked as before.
-///
-/// # Errors
-/// `Stale`; `Refused(MachineNotInState)`.
-pub async fn machine_failed(store: &Store, input: Failed) -> Result<()> {
-    todo!()
-}
-
 #[derive(Debug, Clone)]
 pub struct Captured {
     pub at: Moment,
@@ -126,10 +80,27 @@ pub struct Captured {
     pub version: CapturedVersion,
 }
 
-/// Its files were captured while it lives on.
+/// Finds the machine of a lease that is held.
 ///
 /// # Errors
 /// `Stale`.
-pub async fn version_captured(store: &Store, input: Captured) -> Result<()> {
-    todo!()
+async fn fenced(tx: &mut Tx, fence: MachineFence) -> Result<(MachineRow, Leased)> {
+    let leased = lease::check(tx, fence.lease).await?;
+    let machine = machine::find(tx, fence.materialization_id)
+        .await?
+        .filter(|machine| {
+            machine.workspace == fence.lease.workspace_id && machine.epoch == fence.lease.epoch
+        })
+        .ok_or(Error::Stale)?;
+    Ok((machine, leased))
+}
+
+/// Finds the machine that the lease of a report was for, though that report itself may have ended the lease.
+async fn reported(tx: &mut Tx, fence: MachineFence) -> Result<Option<MachineRow>> {
+    let found = machine::find(tx, fence.materialization_id).await?;
+    Ok(found.filter(|machine| {
+        machine.workspace == fence.lease.workspace_id
+            && machine.epoch == fence.lease.epoch
+            && machine.worker == fence.lease.worker_id
+    }))
 }

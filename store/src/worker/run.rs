@@ -1,15 +1,20 @@
 //! Reports on runs.
 
-use helmr_domain::{
-    CanonicalJson, Duration, Failure, Moment, RunId, StreamName, Timestamp, TokenId, WaitId,
-};
+mod finish;
+mod register;
+mod start;
+
+use helmr_domain::{Duration, Failure, Moment, StreamName, Timestamp, TokenId, WaitId};
 use serde_json::Value;
 
 use crate::deployments::Task;
 use crate::runs::Run;
 use crate::sessions::Session;
 use crate::worker::RunFence;
-use crate::{Result, Store};
+
+pub use finish::run_finished;
+pub use register::{register_wait, wait_delivered};
+pub use start::{run_input, run_started};
 
 /// What a run begins with.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,22 +24,6 @@ pub struct RunInput {
     pub task: Task,
     pub bundle_sha256: String,
     pub mount_path: String,
-}
-
-/// Reads what a run begins with.
-///
-/// # Errors
-/// `Stale`.
-pub async fn run_input(store: &Store, fence: RunFence) -> Result<RunInput> {
-    todo!()
-}
-
-/// The task's code begins.
-///
-/// # Errors
-/// `Stale`.
-pub async fn run_started(store: &Store, fence: RunFence, at: Moment) -> Result<()> {
-    todo!()
 }
 
 #[derive(Debug, Clone)]
@@ -71,27 +60,11 @@ pub struct Registered {
     pub decided: bool,
 }
 
-/// Registers a wait, once for each call. One whose condition is met has its outcome at once and does not block the run.
-///
-/// # Errors
-/// `Stale`; `NotFound("token")`; `Refused`: `ConcurrentWait`, `RunStopping`, `StreamUnknown`.
-pub async fn register_wait(store: &Store, input: RegisterWait) -> Result<Registered> {
-    todo!()
-}
-
 #[derive(Debug, Clone, Copy)]
 pub struct Deliver {
     pub at: Moment,
     pub fence: RunFence,
     pub wait_id: WaitId,
-}
-
-/// The task has an outcome: the wait is over, its record is read, the run goes on.
-///
-/// # Errors
-/// `Stale`; `Refused(WaitOver)` if there was none to deliver.
-pub async fn wait_delivered(store: &Store, input: Deliver) -> Result<()> {
-    todo!()
 }
 
 #[derive(Debug, Clone)]
@@ -110,12 +83,4 @@ pub enum Finished {
     Failed(Failure),
     /// Ended after an order to stop.
     Stopped,
-}
-
-/// The attempt ended. The first end told counts; the session's next run may begin with it.
-///
-/// # Errors
-/// `Stale`.
-pub async fn run_finished(store: &Store, input: Finish) -> Result<Option<RunId>> {
-    todo!()
 }

@@ -1,9 +1,34 @@
 //! Seeds: what an image holds at a mount path, captured once for each environment.
 
-use helmr_domain::Moment;
+use helmr_domain::{Moment, Scope};
 
+use crate::db::{Tx, params, sql};
 use crate::worker::Fence;
-use crate::{Result, Store};
+use crate::{Result, Store, lease};
+
+sql! {
+    FIND = "SELECT manifest
+        FROM seeds
+        WHERE environment_id = $1 AND image_digest = $2 AND mount_path = $3";
+
+    PUT = "INSERT INTO seeds (
+            environment_id, organization_id, project_id, image_digest, mount_path, manifest,
+            size_bytes, created_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (environment_id, image_digest, mount_path) DO NOTHING";
+}
+
+async fn find(
+    tx: &mut Tx,
+    scope: Scope,
+    image_digest: &str,
+    mount_path: &str,
+) -> Result<Option<String>> {
+    let bound = params![scope.environment, image_digest, mount_path];
+    let found = tx.find(&FIND, bound).await?;
+    found.map(|mut row| row.take("manifest")).transpose()
+}
 
 /// The manifest of a seed, if it was captured before.
 ///
@@ -15,7 +40,15 @@ pub async fn find_seed(
     image_digest: &str,
     mount_path: &str,
 ) -> Result<Option<String>> {
-    todo!()
+    let input = (fence, image_digest.to_owned(), mount_path.to_owned());
+    store
+        .read(input, |tx, (fence, image_digest, mount_path)| {
+            Box::pin(async move {
+                let leased = lease::check(tx, *fence).await?;
+                find(tx, leased.scope, image_digest, mount_path).await
+            })
+        })
+        .await
 }
 
 #[derive(Debug, Clone)]
@@ -33,5 +66,24 @@ pub struct PutSeed {
 /// # Errors
 /// `Stale`.
 pub async fn put_seed(store: &Store, input: PutSeed) -> Result<String> {
-    todo!()
+    store
+        .write(input, |tx, input| {
+            Box::pin(async move {
+                let scope = lease::check(tx, input.fence).await?.scope;
+                let bound = params![
+                    scope.environment,
+                    scope.organization,
+                    scope.project,
+                    input.image_digest,
+                    input.mount_path,
+                    input.manifest,
+                    input.size_bytes,
+                    input.at.now
+                ];
+                tx.run(&PUT, bound).await?;
+                let kept = find(tx, scope, &input.image_digest, &input.mount_path).await?;
+                Ok(kept.unwrap_or_else(|| input.manifest.clone()))
+            })
+        })
+        .await
 }

@@ -1,0 +1,110 @@
+//! What happens to machines, committed with what it means for their runs, waits and lease.
+
+use helmr_domain::Moment;
+use helmr_domain::lease::{self as lease_domain, State as LeaseState};
+use helmr_domain::machine::{Command, Effect, State, decide};
+use helmr_domain::run;
+
+use super::row::{self, MachineRow};
+use crate::db::Tx;
+use crate::lease::{self, Leased};
+use crate::{Hint, Result, outbox, runs, wait};
+
+/// What the end of a machine means to the runs in it.
+pub(crate) type Loss = run::Loss;
+
+/// Decides and saves, and follows up. Answers whether anything changed.
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    machine: &mut MachineRow,
+    leased: &mut Leased,
+    command: Command,
+    loss: &Loss,
+    at: Moment,
+) -> Result<bool> {
+    let decision = decide(machine.state, command, at.now)?;
+    let Some(next) = decision.next else {
+        return Ok(false);
+    };
+    enter(machine, next, at);
+    row::save(tx, machine).await?;
+    for effect in decision.effects {
+        match effect {
+            Effect::RunsGoOn => all_runs(tx, machine, &run::Command::Live, at).await?,
+            Effect::RunsParked => {
+                all_runs(tx, machine, &run::Command::Park, at).await?;
+                wait::park_hot(tx, machine.workspace, at).await?;
+            }
+            Effect::RunsMove => running_move(tx, machine, at).await?,
+            Effect::RunsLost => {
+                all_runs(tx, machine, &run::Command::Lose(loss.clone()), at).await?;
+            }
+            Effect::ReleaseLease => release(tx, leased, at).await?,
+            Effect::DropCheckpoint(checkpoint) => row::drop_checkpoint(tx, checkpoint, at).await?,
+        }
+    }
+    outbox::mark(tx, machine.workspace, at).await?;
+    // Room was made, or something may be woken.
+    tx.hint(Hint::Queue);
+    Ok(true)
+}
+
+fn enter(machine: &mut MachineRow, next: State, at: Moment) {
+    match next {
+        State::Live => {
+            machine.live_at = Some(at.now);
+            machine.failed_wakes = 0;
+        }
+        State::Parked { .. } => {
+            // Back from a wake that failed, it has been parked all the time.
+            if !matches!(machine.state, State::Resuming { .. }) {
+                machine.parked_at = Some(at.now);
+            }
+            machine.leaving = false;
+        }
+        State::Stopped | State::Lost | State::Failed => machine.ended_at = Some(at.now),
+        State::Requested
+        | State::Preparing
+        | State::Parking
+        | State::Resuming { .. }
+        | State::Stopping => {}
+    }
+    machine.state = next;
+}
+
+async fn all_runs(
+    tx: &mut Tx,
+    machine: &MachineRow,
+    command: &run::Command,
+    at: Moment,
+) -> Result<()> {
+    let runs = runs::active_in(tx, machine.workspace).await?;
+    for (mut run, part) in runs.into_iter().zip(0..) {
+        runs::apply(tx, &mut run, command.clone(), at.part(part)).await?;
+    }
+    Ok(())
+}
+
+/// Sets the runs aside that joined a machine whose wake failed; the waiting ones never left their place.
+async fn running_move(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<()> {
+    for mut run in runs::active_in(tx, machine.workspace).await? {
+        if run.run.state.status() == run::Status::Running {
+            runs::apply(tx, &mut run, run::Command::Park, at).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn release(tx: &mut Tx, leased: &mut Leased, at: Moment) -> Result<()> {
+    match leased.lease.state {
+        LeaseState::Held { worker, .. } => {
+            let command = lease_domain::Command::Release {
+                worker,
+                epoch: leased.lease.epoch,
+            };
+            lease::apply(tx, leased, command, at).await.map(drop)
+        }
+        // The reaper took it back already.
+        LeaseState::Released | LeaseState::Expired => Ok(()),
+    }
+}

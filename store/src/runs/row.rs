@@ -1,0 +1,493 @@
+//! The rows of runs.
+
+use helmr_domain::run::{Clock, Run as Machine, State, Status, Stop, StopReason};
+use helmr_domain::{Moment, RunId, Scope, TokenId, WorkspaceId};
+
+use super::{PendingWait, Placement, Run};
+use crate::db::Json;
+use crate::db::{Row, Tx, Value, params, sql};
+use crate::events::About;
+use crate::lease::scope;
+use crate::{Result, Subject};
+
+/// A run with what only the store knows of it.
+#[derive(Debug, Clone)]
+pub(crate) struct RunRow {
+    pub(crate) run: Run,
+    /// The current attempt, the last one, or the one to come.
+    pub(crate) attempt: u32,
+    /// Records that the run has read.
+    pub(crate) consumed: u64,
+    /// Log entries of the current attempt that are kept.
+    pub(crate) entries: u64,
+}
+
+impl RunRow {
+    pub(crate) fn about(&self) -> About {
+        About {
+            subject: Subject::Run(self.run.id),
+            scope: self.run.scope,
+            run: Some(self.run.id),
+            session: Some(self.run.session_id),
+            workspace: Some(self.run.workspace_id),
+            attempt: self.run.state.attempt(),
+        }
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "r.id, r.organization_id, r.project_id, r.environment_id, r.session_id, r.workspace_id,
+            r.deployment_id, d.version, r.task_row_id, r.task_id, r.number, r.reason, r.exit_code,
+            r.metadata, r.priority, r.queue, r.provenance, r.created_at, r.started_at,
+            r.consumed, r.entries, r.dispatch_attempts, r.active_us, r.max_duration_us, r.ttl_at,
+            r.retry, r.stop_reason, r.stop_requested_at, r.stop_awake, r.stop_kill_at, r.status,
+            r.attempt, r.queued_at, r.not_before_at, r.started, r.clock_at, r.wait_id, r.ended_at,
+            r.output, r.failure, r.cancel_reason, w.id, w.kind, w.state, w.token_id, w.stream,
+            w.timeout_at, w.created_at, m.state, s.state, s.placement_reason"
+    };
+}
+
+/// A run with its deployment, its pending wait, and its workspace and machine.
+macro_rules! select {
+    () => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
+        FROM runs r
+        JOIN deployments d ON d.id = r.deployment_id
+        JOIN workspaces s ON s.id = r.workspace_id
+        LEFT JOIN waits w ON w.id = r.wait_id AND w.state IN ('hot', 'parked', 'resuming')
+        LEFT JOIN materializations m ON m.workspace_id = r.workspace_id AND m.ended_at IS NULL
+        "
+        )
+    };
+}
+
+sql! {
+    FIND = concat!(select!(), "WHERE r.id = $1");
+
+    LIST_IN_WORKSPACE = concat!(select!(), "WHERE r.workspace_id = $1
+            AND r.status IN ('queued', 'running', 'waiting')
+            AND r.status IN ('running', 'waiting')
+        ORDER BY r.id");
+
+    LIST_QUEUED_IN_WORKSPACE = concat!(select!(), "WHERE r.workspace_id = $1
+            AND r.status IN ('queued', 'running', 'waiting')
+            AND r.status = 'queued' AND r.not_before_at <= $2
+        ORDER BY r.priority DESC, r.queued_at, r.id");
+
+    LIST = concat!(select!(), "WHERE r.organization_id = $1 AND r.project_id = $2
+            AND r.environment_id = $3
+            AND ($4 IS NULL OR r.status = $4)
+            AND ($5 IS NULL OR r.task_id = $5)
+            AND r.id < $6
+        ORDER BY r.id DESC
+        LIMIT $7");
+
+    LIST_OF_SESSION = concat!(select!(), "WHERE r.organization_id = $1 AND r.project_id = $2
+            AND r.environment_id = $3
+            AND ($4 IS NULL OR r.status = $4)
+            AND ($5 IS NULL OR r.task_id = $5)
+            AND r.id < $6
+            AND r.session_id = $8
+        ORDER BY r.number DESC
+        LIMIT $7");
+
+    SAVE = "UPDATE runs
+        SET status = $2, attempt = $3, queued_at = $4, not_before_at = $5, started = $6,
+            clock_at = $7, wait_id = $8, ended_at = $9, output = $10, failure = $11,
+            cancel_reason = $12, dispatch_attempts = $13, active_us = $14, stop_reason = $15,
+            stop_requested_at = $16, stop_awake = $17, stop_kill_at = $18, consumed = $19,
+            entries = $20, started_at = $21, exit_code = $22
+        WHERE id = $1";
+
+    INSERT = "INSERT INTO runs (
+            id, organization_id, project_id, environment_id, session_id, workspace_id,
+            deployment_id, task_row_id, task_id, number, reason, status, attempt, queued_at,
+            not_before_at, ttl_at, started, dispatch_attempts, active_us, max_duration_us, retry,
+            metadata, priority, queue, provenance, consumed, entries, created_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', 1, $12, $12, $13, 0, 0, 0,
+            $14, $15, '{}', $16, $17, $18, 0, 0, $12)";
+}
+
+pub(super) fn read(mut row: Row) -> Result<RunRow> {
+    let row = &mut row;
+    let id = row.take("id")?;
+    let scope = scope(row)?;
+    let session_id = row.take("session_id")?;
+    let workspace_id = row.take("workspace_id")?;
+    let deployment_id = row.take("deployment_id")?;
+    let deployment_version = row.take("version")?;
+    let task_row_id = row.take("task_row_id")?;
+    let task_id = row.take("task_id")?;
+    let number = row.take("number")?;
+    let reason = row.take("reason")?;
+    let exit_code = row.take("exit_code")?;
+    let metadata = row.take("metadata")?;
+    let priority = row.take("priority")?;
+    let queue = row.take("queue")?;
+    let provenance = row.take("provenance")?;
+    let created_at = row.take("created_at")?;
+    let started_at = row.take("started_at")?;
+    let consumed = row.take("consumed")?;
+    let entries = row.take("entries")?;
+    let (state, attempt, ended_at) = read_state(row)?;
+    let pending_wait = read_pending_wait(row)?;
+    let placement = read_placement(row, &state)?;
+    let attempt_number = match state.state {
+        State::Queued { .. } => None,
+        _ => Some(attempt).filter(|attempt| *attempt > 0),
+    };
+    let run = Run {
+        id,
+        scope,
+        session_id,
+        workspace_id,
+        deployment_id,
+        deployment_version,
+        task_row_id,
+        task_id,
+        number,
+        reason,
+        state,
+        attempt_number,
+        exit_code,
+        metadata,
+        pending_wait,
+        placement,
+        priority,
+        queue,
+        provenance,
+        created_at,
+        started_at,
+        ended_at,
+    };
+    Ok(RunRow {
+        run,
+        attempt,
+        consumed,
+        entries,
+    })
+}
+
+fn read_state(row: &mut Row) -> Result<(Machine, u32, Option<helmr_domain::Timestamp>)> {
+    let dispatch_attempts = row.take("dispatch_attempts")?;
+    let active = row.take("active_us")?;
+    let max_duration = row.take("max_duration_us")?;
+    let ttl_at = row.take("ttl_at")?;
+    let Json(retry) = row.take("retry")?;
+    let stop = read_stop(row)?;
+    let status: Status = row.parse("status", |text| text.parse().ok())?;
+    let attempt: u32 = row.take("attempt")?;
+    let since = row.take("queued_at")?;
+    let not_before = row.take("not_before_at")?;
+    let started = row.take("started")?;
+    let clock: Option<_> = row.take("clock_at")?;
+    let wait: Option<_> = row.take("wait_id")?;
+    let ended_at: Option<_> = row.take("ended_at")?;
+    let output = row.take("output")?;
+    let failure: Option<Json<_>> = row.take("failure")?;
+    let reason: Option<String> = row.take("cancel_reason")?;
+    let reason = reason.and_then(|reason| reason.parse::<StopReason>().ok());
+    let state = match (status, wait, ended_at, failure, reason) {
+        (Status::Queued, None, None, None, None) => State::Queued {
+            since,
+            not_before,
+            next_attempt: attempt,
+        },
+        (Status::Running, None, None, None, None) => State::Running {
+            attempt,
+            started,
+            clock: clock.map_or(Clock::Stopped, Clock::Since),
+        },
+        (Status::Waiting, Some(wait), None, None, None) => State::Waiting { attempt, wait },
+        (Status::Succeeded, None, Some(at), None, None) => State::Succeeded { at, output },
+        (Status::Failed, None, Some(at), Some(Json(failure)), None) => {
+            State::Failed { at, failure }
+        }
+        (Status::Cancelled, None, Some(at), None, Some(reason)) => State::Cancelled { at, reason },
+        (Status::Expired, None, Some(at), None, None) => State::Expired { at },
+        _ => return Err(row.corrupt("status")),
+    };
+    let run = Machine {
+        state,
+        dispatch_attempts,
+        active,
+        max_duration,
+        ttl_at,
+        retry,
+        stop,
+    };
+    Ok((run, attempt, ended_at))
+}
+
+fn read_stop(row: &mut Row) -> Result<Option<Stop>> {
+    let reason: Option<String> = row.take("stop_reason")?;
+    let requested_at = row.take("stop_requested_at")?;
+    let awake = row.take("stop_awake")?;
+    let kill_at = row.take("stop_kill_at")?;
+    match (
+        reason.map(|reason| reason.parse()),
+        requested_at,
+        awake,
+        kill_at,
+    ) {
+        (None, None, None, None) => Ok(None),
+        (Some(Ok(reason)), Some(requested_at), Some(awake), Some(kill_at)) => Ok(Some(Stop {
+            reason,
+            requested_at,
+            awake,
+            kill_at,
+        })),
+        _ => Err(row.corrupt("stop_reason")),
+    }
+}
+
+fn read_pending_wait(row: &mut Row) -> Result<Option<PendingWait>> {
+    let id = row.take("wait id")?;
+    let kind = row.take("wait kind")?;
+    let state = row.take("wait state")?;
+    let token: Option<TokenId> = row.take("wait token_id")?;
+    let stream: Option<String> = row.take("wait stream")?;
+    let timeout_at = row.take("wait timeout_at")?;
+    let created_at = row.take("wait created_at")?;
+    match (id, kind, state, created_at) {
+        (Some(id), Some(kind), Some(state), Some(created_at)) => Ok(Some(PendingWait {
+            id,
+            kind,
+            state,
+            subject: token.map(|token| token.to_string()).or(stream),
+            timeout_at,
+            created_at,
+        })),
+        _ => Ok(None),
+    }
+}
+
+/// Where an unfinished run is, told from its machine.
+fn read_placement(row: &mut Row, run: &Machine) -> Result<Option<Placement>> {
+    let machine: Option<String> = row.take("machine state")?;
+    let workspace: String = row.take("workspace state")?;
+    let reason: Option<String> = row.take("placement_reason")?;
+    let moving = matches!(
+        run.state,
+        State::Running {
+            clock: Clock::Stopped,
+            ..
+        }
+    );
+    let machine = machine.as_deref();
+    let state = match run.status() {
+        Status::Succeeded | Status::Failed | Status::Cancelled | Status::Expired => {
+            return Ok(None);
+        }
+        Status::Queued => "queued",
+        Status::Running if moving => "moving",
+        Status::Running | Status::Waiting => match machine {
+            Some("requested" | "preparing") => "preparing",
+            Some("parking") => "parking",
+            Some("parked") => "parked",
+            Some("resuming") => "resuming",
+            _ => "live",
+        },
+    };
+    let blocked = match workspace.as_str() {
+        "recovery_required" => Some(
+            "the workspace's files may be newer on a lost worker: wait for it, or go on from the last version",
+        ),
+        "archived" => Some("the workspace is archived"),
+        _ if state == "queued" => match machine {
+            Some("parking") => Some("the workspace's machine is parking"),
+            Some("stopping") => Some("the workspace's machine is stopping"),
+            _ => None,
+        },
+        _ => None,
+    };
+    let reason = match state {
+        "queued" | "parked" | "moving" => blocked.map(str::to_owned).or(reason),
+        _ => None,
+    };
+    Ok(Some(Placement { state, reason }))
+}
+
+pub(crate) async fn find(tx: &mut Tx, id: RunId) -> Result<Option<RunRow>> {
+    tx.find(&FIND, params![id]).await?.map(read).transpose()
+}
+
+/// Runs that have an attempt in a workspace.
+pub(crate) async fn active_in(tx: &mut Tx, workspace: WorkspaceId) -> Result<Vec<RunRow>> {
+    let found = tx.rows(&LIST_IN_WORKSPACE, params![workspace]).await?;
+    found.into_iter().map(read).collect()
+}
+
+/// Queued runs of a workspace that may be leased now.
+pub(crate) async fn queued_in(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    at: Moment,
+) -> Result<Vec<RunRow>> {
+    let found = tx
+        .rows(&LIST_QUEUED_IN_WORKSPACE, params![workspace, at.now])
+        .await?;
+    found.into_iter().map(read).collect()
+}
+
+pub(super) async fn list(
+    tx: &mut Tx,
+    scope: Scope,
+    filter: &super::Filter,
+    before: Option<RunId>,
+    limit: u32,
+) -> Result<Vec<Run>> {
+    let before = before.map_or_else(after_all, |id| id.to_string());
+    let mut bound: Vec<Value> = params![
+        scope.organization,
+        scope.project,
+        scope.environment,
+        filter.status.map(Status::as_str),
+        filter.task_id,
+        before,
+        u64::from(limit) + 1
+    ]
+    .to_vec();
+    let found = match filter.session {
+        Some(session) => {
+            bound.extend_from_slice(params![session]);
+            tx.rows(&LIST_OF_SESSION, &bound).await?
+        }
+        None => tx.rows(&LIST, &bound).await?,
+    };
+    found
+        .into_iter()
+        .map(|row| read(row).map(|row| row.run))
+        .collect()
+}
+
+/// A text that sorts after every id.
+pub(crate) fn after_all() -> String {
+    "~".to_owned()
+}
+
+pub(crate) struct NewRun<'a> {
+    pub(crate) id: RunId,
+    pub(crate) number: u32,
+    pub(crate) reason: &'static str,
+    pub(crate) state: &'a Machine,
+    pub(crate) session: &'a crate::sessions::Session,
+    pub(crate) priority: i64,
+    pub(crate) queue: Option<&'a str>,
+    pub(crate) provenance: &'a serde_json::Value,
+}
+
+pub(super) async fn insert(tx: &mut Tx, new: &NewRun<'_>, at: Moment) -> Result<()> {
+    let session = new.session;
+    tx.run(
+        &INSERT,
+        params![
+            new.id,
+            session.scope.organization,
+            session.scope.project,
+            session.scope.environment,
+            session.id,
+            session.workspace_id,
+            session.deployment_id,
+            session.task_row_id,
+            session.task_id,
+            new.number,
+            new.reason,
+            at.now,
+            new.state.ttl_at,
+            new.state.max_duration,
+            Json(new.state.retry),
+            new.priority,
+            new.queue,
+            new.provenance
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+pub(super) async fn save(tx: &mut Tx, row: &RunRow) -> Result<()> {
+    let run = &row.run.state;
+    let mut columns = StateColumns::default();
+    match &run.state {
+        State::Queued {
+            since, not_before, ..
+        } => {
+            columns.queued = Some((*since, *not_before));
+        }
+        State::Running { started, clock, .. } => {
+            columns.started = *started;
+            columns.clock = match clock {
+                Clock::Since(since) => Some(*since),
+                Clock::Stopped => None,
+            };
+        }
+        State::Waiting { wait, .. } => {
+            columns.started = true;
+            columns.wait = Some(*wait);
+        }
+        State::Succeeded { at, output } => {
+            columns.ended_at = Some(*at);
+            columns.output = output.as_ref();
+        }
+        State::Failed { at, failure } => {
+            columns.ended_at = Some(*at);
+            columns.failure = Some(Json(failure));
+        }
+        State::Cancelled { at, reason } => {
+            columns.ended_at = Some(*at);
+            columns.cancel_reason = Some(reason.as_str());
+        }
+        State::Expired { at } => columns.ended_at = Some(*at),
+    }
+    // When it last queued is of interest while it queues.
+    let (queued_at, not_before) = columns
+        .queued
+        .unwrap_or((row.run.created_at, row.run.created_at));
+    tx.run(
+        &SAVE,
+        params![
+            row.run.id,
+            run.status().as_str(),
+            row.attempt,
+            queued_at,
+            not_before,
+            columns.started,
+            columns.clock,
+            columns.wait,
+            columns.ended_at,
+            columns.output,
+            columns.failure,
+            columns.cancel_reason,
+            run.dispatch_attempts,
+            run.active,
+            run.stop.map(|stop| stop.reason.as_str()),
+            run.stop.map(|stop| stop.requested_at),
+            run.stop.map(|stop| stop.awake),
+            run.stop.map(|stop| stop.kill_at),
+            row.consumed,
+            row.entries,
+            row.run.started_at,
+            row.run.exit_code
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+#[derive(Default)]
+struct StateColumns<'a> {
+    queued: Option<(helmr_domain::Timestamp, helmr_domain::Timestamp)>,
+    started: bool,
+    clock: Option<helmr_domain::Timestamp>,
+    wait: Option<helmr_domain::WaitId>,
+    ended_at: Option<helmr_domain::Timestamp>,
+    output: Option<&'a serde_json::Value>,
+    failure: Option<Json<&'a helmr_domain::Failure>>,
+    cancel_reason: Option<&'static str>,
+}

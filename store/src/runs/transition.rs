@@ -1,0 +1,136 @@
+//! What happens to runs, committed with its events, timers and effects.
+
+use helmr_domain::run::{Command, Effect, Run as Machine, State, decide};
+use helmr_domain::timer::Purpose;
+use helmr_domain::{Event, EventKind, Moment, RunId};
+
+use super::row::{self, NewRun, RunRow};
+use crate::db::Tx;
+use crate::worker::RunFence;
+use crate::{Error, Hint, Result, events, lease, outbox, sessions, timers, tokens, wait};
+
+/// Decides and saves, and follows up. Answers whether anything changed.
+///
+/// `ids` makes the id of the session's next run, if this ends one and another begins.
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    row: &mut RunRow,
+    command: Command,
+    at: Moment,
+) -> Result<bool> {
+    let decision = decide(&row.run.state, command, at.now)?;
+    let Some(next) = decision.next else {
+        return Ok(false);
+    };
+    let about_before = row.about();
+    enter(row, next, at);
+    row::save(tx, row).await?;
+    // The end of an attempt is told of that attempt.
+    let mut about = row.about();
+    about.attempt = about.attempt.or(about_before.attempt);
+    for event in decision.events {
+        events::append(tx, about, event, at).await?;
+    }
+    for effect in decision.effects {
+        follow(tx, row, effect, at).await?;
+    }
+    if about_before.attempt.is_some() || about.attempt.is_some() {
+        outbox::mark(tx, row.run.workspace_id, at).await?;
+    }
+    if matches!(row.run.state.state, State::Queued { .. }) {
+        tx.hint(Hint::Queue);
+    }
+    Ok(true)
+}
+
+/// Puts the next state into the row, with the columns that follow from it.
+fn enter(row: &mut RunRow, next: Machine, at: Moment) {
+    let queued = matches!(row.run.state.state, State::Queued { .. });
+    match &next.state {
+        State::Queued { next_attempt, .. } => {
+            row.attempt = *next_attempt;
+            row.entries = 0;
+        }
+        State::Running {
+            attempt, started, ..
+        } => {
+            row.attempt = *attempt;
+            if *started && row.run.started_at.is_none() {
+                row.run.started_at = Some(at.now);
+            }
+        }
+        State::Waiting { attempt, .. } => row.attempt = *attempt,
+        // The attempt that was to come never came.
+        State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Cancelled { .. }
+        | State::Expired { .. } => {
+            if queued {
+                row.attempt = row.attempt.saturating_sub(1);
+            }
+        }
+    }
+    row.run.state = next;
+}
+
+async fn follow(tx: &mut Tx, row: &RunRow, effect: Effect, at: Moment) -> Result<()> {
+    let run = &row.run;
+    match effect {
+        Effect::Timer(change) => timers::change(tx, &run.id, change).await,
+        Effect::StopWaits => wait::cancel_undecided(tx, run.workspace_id, run.id, at).await,
+        Effect::EndAttempt { lost } => {
+            wait::end_attempt(tx, run.workspace_id, run.id, lost, at).await?;
+            tokens::end_attempt(tx, run.id, at).await
+        }
+        Effect::End { unread_starts_next } => {
+            let unread_starts_next = unread_starts_next && row.consumed > 0;
+            sessions::end_run(tx, row, unread_starts_next, at).await
+        }
+    }
+}
+
+/// Writes a run, queued, with its first events.
+pub(crate) async fn create(tx: &mut Tx, new: NewRun<'_>, at: Moment) -> Result<RunRow> {
+    row::insert(tx, &new, at).await?;
+    let id: RunId = new.id;
+    if let Some(ttl_at) = new.state.ttl_at {
+        timers::arm(tx, Purpose::RunTtl, &id, ttl_at).await?;
+    }
+    let row = row::find(tx, id).await?.ok_or(Error::NotFound("run"))?;
+    let created = Event::new(EventKind::RunCreated)
+        .with("task_id", row.run.task_id.as_str())
+        .with("deployment_id", row.run.deployment_id.to_string())
+        .with("number", row.run.number)
+        .with("reason", new.reason);
+    events::append(tx, row.about(), created, at).await?;
+    events::append(tx, row.about(), Event::new(EventKind::RunQueued), at).await?;
+    tx.hint(Hint::Queue);
+    Ok(row)
+}
+
+/// Finds the run of an attempt that a worker holds.
+///
+/// # Errors
+/// `Stale` if the lease or the attempt is over.
+pub(crate) async fn fenced(tx: &mut Tx, fence: RunFence) -> Result<RunRow> {
+    let row = told_of(tx, fence).await?;
+    if row.run.state.attempt() == Some(fence.attempt) {
+        Ok(row)
+    } else {
+        Err(Error::Stale)
+    }
+}
+
+/// Finds the run of an attempt that a worker holds or, since its lease began, held last.
+///
+/// # Errors
+/// `Stale` if the lease is over, or the attempt is not the last one.
+pub(crate) async fn told_of(tx: &mut Tx, fence: RunFence) -> Result<RunRow> {
+    lease::check(tx, fence.lease).await?;
+    let row = row::find(tx, fence.run_id).await?.ok_or(Error::Stale)?;
+    let queued = matches!(row.run.state.state, State::Queued { .. });
+    if row.run.workspace_id != fence.lease.workspace_id || row.attempt != fence.attempt || queued {
+        return Err(Error::Stale);
+    }
+    Ok(row)
+}

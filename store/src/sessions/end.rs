@@ -1,0 +1,216 @@
+//! How sessions get runs and end.
+
+use helmr_domain::run::{Run as RunState, State as RunIs, StopReason};
+use helmr_domain::session::{Command, Effect, State, decide};
+use helmr_domain::timer::Purpose;
+use helmr_domain::{Moment, RunId, Scope, SessionId, run};
+
+use super::Session;
+use super::row::{self, SessionRow};
+use crate::db::Tx;
+use crate::runs::{self, NewRun, RunRow};
+use crate::{Error, Result, Store, deployments, events, machine, streams, timers};
+
+/// Closes an idle session. Closing it again changes nothing.
+///
+/// # Errors
+/// `NotFound`; `Refused`: `SessionRunActive`, `SessionNotOpen`.
+pub async fn close(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
+    order(store, scope, id, Command::Close, at).await
+}
+
+/// Cancels a session and its run. Cancelling it again changes nothing.
+///
+/// # Errors
+/// `NotFound`; `Refused(SessionNotOpen)`.
+pub async fn cancel(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
+    order(store, scope, id, Command::Cancel, at).await
+}
+
+async fn order(
+    store: &Store,
+    scope: Scope,
+    id: SessionId,
+    command: Command,
+    at: Moment,
+) -> Result<Session> {
+    store
+        .write((scope, id, command, at), |tx, input| {
+            let (scope, id, command, at) = *input;
+            Box::pin(async move {
+                let mut session = row::get(tx, scope, id)
+                    .await?
+                    .ok_or(Error::NotFound("session"))?;
+                apply(tx, &mut session, command, StopReason::Cancelled, at).await?;
+                let session = row::find(tx, id).await?.ok_or(Error::NotFound("session"))?;
+                Ok(session.session)
+            })
+        })
+        .await
+}
+
+/// The timer: ends a session whose time has come.
+pub(crate) async fn expire(tx: &mut Tx, id: SessionId, at: Moment) -> Result<()> {
+    let Some(mut session) = row::find(tx, id).await? else {
+        return Ok(());
+    };
+    apply(
+        tx,
+        &mut session,
+        Command::Expire,
+        StopReason::SessionExpired,
+        at,
+    )
+    .await
+}
+
+async fn apply(
+    tx: &mut Tx,
+    row: &mut SessionRow,
+    command: Command,
+    stop: StopReason,
+    at: Moment,
+) -> Result<()> {
+    let decision = decide(&row.machine(), command, at.now)?;
+    let Some(next) = decision.next else {
+        return Ok(());
+    };
+    enter(row, next);
+    row::save(tx, row).await?;
+    if row.session.state != State::Open {
+        timers::disarm(tx, Purpose::SessionExpiry, &row.session.id).await?;
+    }
+    for event in decision.events {
+        events::append(tx, row.about(), event, at).await?;
+    }
+    for effect in decision.effects {
+        match effect {
+            Effect::StopRun(id) => stop_run(tx, id, stop, at).await?,
+            // Only `StartRun` and `EndRun` ask for one, and neither comes here.
+            Effect::CreateRun(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn enter(row: &mut SessionRow, next: helmr_domain::session::Session) {
+    row.session.active_run = next.active_run;
+    row.session.state = next.state;
+    row.session.ended_at = match next.state {
+        State::Open => None,
+        State::Closed { at } | State::Cancelled { at } | State::Expired { at } => Some(at),
+    };
+}
+
+/// Tells a run to stop.
+pub(crate) async fn stop_run(tx: &mut Tx, id: RunId, reason: StopReason, at: Moment) -> Result<()> {
+    let mut run = runs::find(tx, id).await?.ok_or(Error::NotFound("run"))?;
+    let live = machine::is_live(tx, run.run.workspace_id).await?;
+    runs::apply(tx, &mut run, run::Command::Stop { reason, live }, at).await?;
+    Ok(())
+}
+
+/// A run that a session is to have.
+pub(crate) struct Next<'a> {
+    pub(crate) id: RunId,
+    pub(crate) reason: &'static str,
+    pub(crate) provenance: &'a serde_json::Value,
+}
+
+/// Gives a session its next run, or answers the one it has.
+///
+/// # Errors
+/// `Refused(SessionNotOpen)`.
+pub(crate) async fn create_run(
+    tx: &mut Tx,
+    row: &mut SessionRow,
+    next: Next<'_>,
+    at: Moment,
+) -> Result<(RunRow, bool)> {
+    let decision = decide(&row.machine(), Command::StartRun(next.id), at.now)?;
+    let Some(state) = decision.next else {
+        let id = row.session.active_run.ok_or(Error::NotFound("run"))?;
+        let run = runs::find(tx, id).await?.ok_or(Error::NotFound("run"))?;
+        return Ok((run, false));
+    };
+    enter(row, state);
+    Ok((write_run(tx, row, next, at).await?, true))
+}
+
+async fn write_run(
+    tx: &mut Tx,
+    row: &mut SessionRow,
+    next: Next<'_>,
+    at: Moment,
+) -> Result<RunRow> {
+    let task = deployments::find_task(tx, row.session.task_row_id)
+        .await?
+        .ok_or(Error::NotFound("task"))?;
+    row.runs += 1;
+    row.session.last_run = Some(next.id);
+    row::save(tx, row).await?;
+    let mut state = RunState::queued(
+        at.now,
+        row.options.max_duration.unwrap_or(task.max_duration),
+        row.options.ttl.or(task.ttl),
+    );
+    state.retry = task.retry;
+    let new = NewRun {
+        id: next.id,
+        number: row.runs,
+        reason: next.reason,
+        state: &state,
+        session: &row.session,
+        priority: row.options.priority,
+        queue: task.queue.as_deref(),
+        provenance: next.provenance,
+    };
+    runs::create(tx, new, at).await
+}
+
+/// The session goes on without `run`, or with the next one if unread input asks for it.
+pub(crate) async fn end_run(
+    tx: &mut Tx,
+    run: &RunRow,
+    unread_starts_next: bool,
+    at: Moment,
+) -> Result<()> {
+    let mut row = row::find(tx, run.run.session_id)
+        .await?
+        .ok_or(Error::NotFound("session"))?;
+    (row.session.result, row.session.error) = match &run.run.state.state {
+        RunIs::Succeeded { output, .. } => (output.clone(), None),
+        RunIs::Failed { failure, .. } => (None, Some(failure.clone())),
+        RunIs::Queued { .. }
+        | RunIs::Running { .. }
+        | RunIs::Waiting { .. }
+        | RunIs::Cancelled { .. }
+        | RunIs::Expired { .. } => (None, None),
+    };
+    let wanted = unread_starts_next && streams::has_unread(tx, row.session.id).await?;
+    let next = wanted.then(|| at.ids().make(RunId::new));
+    let command = Command::EndRun {
+        run: run.run.id,
+        next,
+    };
+    let decision = decide(&row.machine(), command, at.now)?;
+    if let Some(state) = decision.next {
+        enter(&mut row, state);
+    }
+    row::save(tx, &row).await?;
+    for effect in decision.effects {
+        match effect {
+            Effect::CreateRun(id) => {
+                let next = Next {
+                    id,
+                    reason: "input",
+                    provenance: &run.run.provenance,
+                };
+                write_run(tx, &mut row, next, at).await?;
+            }
+            // The end of a run stops no other.
+            Effect::StopRun(_) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! The rows of streams and records.
+
+use helmr_domain::stream::{Direction, Positions};
+use helmr_domain::{Scope, SessionId, StreamName};
+use serde_json::{Value as JsonValue, json};
+
+use super::Record;
+use crate::db::{Row, Tx, params, sql};
+use crate::{Error, Result};
+
+macro_rules! columns {
+    () => {
+        "id, session_id, direction, stream, sequence, run_id, data, correlation_id, content_type,
+            created_at"
+    };
+}
+
+sql! {
+    OPEN = "INSERT INTO session_streams (
+            session_id, organization_id, project_id, environment_id, direction, name,
+            last_sequence, lowest_unread, consumed_above
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, 1, 1, '[]')
+        ON CONFLICT (session_id, direction, name)
+            DO UPDATE SET last_sequence = session_streams.last_sequence + 1
+        RETURNING last_sequence";
+
+    INSERT = "INSERT INTO stream_records (
+            session_id, direction, stream, sequence, id, organization_id, project_id,
+            environment_id, run_id, data, correlation_id, content_type, idempotency_key, created_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+
+    FIND_BY_KEY = concat!("SELECT ", columns!(), "
+        FROM stream_records
+        WHERE session_id = $1 AND direction = $2 AND stream = $3 AND idempotency_key = $4");
+
+    AFTER = concat!("SELECT ", columns!(), "
+        FROM stream_records
+        WHERE session_id = $1 AND direction = $2 AND stream = $3 AND sequence > $4
+            AND ($5 IS NULL OR correlation_id = $5)
+        ORDER BY sequence
+        LIMIT $6");
+
+    POSITIONS = "SELECT lowest_unread, consumed_above, last_sequence
+        FROM session_streams
+        WHERE session_id = $1 AND direction = 'input' AND name = $2";
+
+    ALL_POSITIONS = "SELECT lowest_unread, consumed_above, last_sequence
+        FROM session_streams
+        WHERE session_id = $1 AND direction = 'input'";
+
+    SAVE_POSITIONS = "UPDATE session_streams
+        SET lowest_unread = $3, consumed_above = $4
+        WHERE session_id = $1 AND direction = 'input' AND name = $2";
+
+    DECLARED = "SELECT 1
+        FROM deployment_streams
+        WHERE deployment_id = $1 AND direction = $2 AND name = $3";
+}
+
+pub(super) fn read(mut row: Row) -> Result<Record> {
+    Ok(Record {
+        id: row.take("id")?,
+        session_id: row.take("session_id")?,
+        direction: row.parse("direction", direction)?,
+        stream: row.take("stream")?,
+        sequence: row.take("sequence")?,
+        run_id: row.take("run_id")?,
+        data: row.take("data")?,
+        correlation_id: row.take("correlation_id")?,
+        content_type: row.take("content_type")?,
+        created_at: row.take("created_at")?,
+    })
+}
+
+pub(super) fn direction(text: &str) -> Option<Direction> {
+    [Direction::Input, Direction::Output]
+        .into_iter()
+        .find(|direction| direction.as_str() == text)
+}
+
+/// A record as a task sees it.
+pub(crate) fn to_value(record: &Record) -> JsonValue {
+    let mut value = json!({
+        "id": record.id,
+        "sequence": record.sequence,
+        "data": record.data,
+        "content_type": record.content_type,
+        "created_at": record.created_at.to_rfc3339(),
+    });
+    if let (Some(correlation), Some(fields)) = (&record.correlation_id, value.as_object_mut()) {
+        fields.insert("correlation_id".to_owned(), correlation.as_str().into());
+    }
+    value
+}
+
+/// Takes the next sequence of a stream, which begins with its first record.
+pub(super) async fn next_sequence(
+    tx: &mut Tx,
+    scope: Scope,
+    session: SessionId,
+    direction: Direction,
+    stream: &StreamName,
+) -> Result<u64> {
+    let bound = params![
+        session,
+        scope.organization,
+        scope.project,
+        scope.environment,
+        direction.as_str(),
+        stream
+    ];
+    tx.one(&OPEN, bound).await?.take("last_sequence")
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    scope: Scope,
+    record: &Record,
+    key: Option<&str>,
+) -> Result<()> {
+    tx.run(
+        &INSERT,
+        params![
+            record.session_id,
+            record.direction.as_str(),
+            record.stream,
+            record.sequence,
+            record.id,
+            scope.organization,
+            scope.project,
+            scope.environment,
+            record.run_id,
+            record.data,
+            record.correlation_id,
+            record.content_type,
+            key,
+            record.created_at
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+pub(super) async fn find_by_key(
+    tx: &mut Tx,
+    session: SessionId,
+    direction: Direction,
+    stream: &StreamName,
+    key: &str,
+) -> Result<Option<Record>> {
+    let bound = params![session, direction.as_str(), stream, key];
+    tx.find(&FIND_BY_KEY, bound).await?.map(read).transpose()
+}
+
+/// Which records to read.
+#[derive(Clone, Copy)]
+pub(super) struct After<'a> {
+    pub(super) session: SessionId,
+    pub(super) direction: Direction,
+    pub(super) stream: &'a StreamName,
+    pub(super) correlation: Option<&'a str>,
+    pub(super) sequence: u64,
+    pub(super) limit: u64,
+}
+
+pub(super) async fn after(tx: &mut Tx, which: After<'_>) -> Result<Vec<Record>> {
+    let found = tx
+        .rows(
+            &AFTER,
+            params![
+                which.session,
+                which.direction.as_str(),
+                which.stream,
+                which.sequence,
+                which.correlation,
+                which.limit
+            ],
+        )
+        .await?;
+    found.into_iter().map(read).collect()
+}
+
+/// What a session has read of an input stream, and its last sequence.
+fn read_positions(mut row: Row) -> Result<(Positions, u64)> {
+    let positions = Positions::from_stored(row.take("lowest_unread")?, row.take("consumed_above")?);
+    Ok((positions, row.take("last_sequence")?))
+}
+
+pub(super) async fn positions(
+    tx: &mut Tx,
+    session: SessionId,
+    stream: &StreamName,
+) -> Result<(Positions, u64)> {
+    let found = tx.find(&POSITIONS, params![session, stream]).await?;
+    found.map_or_else(|| Ok((Positions::default(), 0)), read_positions)
+}
+
+pub(super) async fn all_positions(
+    tx: &mut Tx,
+    session: SessionId,
+) -> Result<Vec<(Positions, u64)>> {
+    let found = tx.rows(&ALL_POSITIONS, params![session]).await?;
+    found.into_iter().map(read_positions).collect()
+}
+
+pub(super) async fn save_positions(
+    tx: &mut Tx,
+    session: SessionId,
+    stream: &StreamName,
+    positions: &Positions,
+) -> Result<()> {
+    let bound = params![
+        session,
+        stream,
+        positions.lowest_unread(),
+        *positions.consumed_above()
+    ];
+    match tx.run(&SAVE_POSITIONS, bound).await? {
+        0 => Err(Error::NotFound("stream")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn is_declared(
+    tx: &mut Tx,
+    deployment: helmr_domain::DeploymentId,
+    direction: Direction,
+    stream: &StreamName,
+) -> Result<bool> {
+    let bound = params![deployment, direction.as_str(), stream];
+    Ok(tx.find(&DECLARED, bound).await?.is_some())
+}

@@ -1,0 +1,213 @@
+//! Waits, registered and delivered.
+
+use helmr_domain::run::{Command as RunCommand, Status};
+use helmr_domain::timer::Purpose;
+use helmr_domain::wait::{Command, Kind, Outcome, Record, State};
+use helmr_domain::{Duration, Event, EventKind, Moment, Refusal, WaitId, limits};
+
+use super::{Deliver, RegisterWait, Registered, WaitFor};
+use crate::db::{Tx, params, sql};
+use crate::runs::{self, RunRow};
+use crate::wait::{self, NewWait, WaitRow};
+use crate::{Error, Result, Store, events, streams, timers, tokens};
+
+sql! {
+    FIND_HOT_WINDOW = "SELECT hot_window_us
+        FROM environments
+        WHERE id = $1";
+}
+
+/// Registers a wait, once for each call. One whose condition is met has its outcome at once and does not block the run.
+///
+/// # Errors
+/// `Stale`; `NotFound("token")`; `Refused`: `ConcurrentWait`, `RunStopping`, `StreamUnknown`.
+pub async fn register_wait(store: &Store, input: RegisterWait) -> Result<Registered> {
+    store
+        .write(input, |tx, input| Box::pin(register_in(tx, input)))
+        .await
+}
+
+async fn register_in(tx: &mut Tx, input: &RegisterWait) -> Result<Registered> {
+    let at = input.at;
+    let mut run = runs::fenced(tx, input.fence).await?;
+    let fence = input.fence;
+    if let Some(wait) = wait::find_call(tx, fence.run_id, fence.attempt, input.call_no).await? {
+        return Ok(answer(&wait));
+    }
+    check_free(tx, &run, input.blocking).await?;
+    let kind = match &input.wait_for {
+        WaitFor::Token(token) => Kind::Token(*token),
+        WaitFor::Stream {
+            stream,
+            correlation_id,
+        } => Kind::Stream {
+            stream: stream.clone(),
+            correlation_id: correlation_id.clone(),
+        },
+        WaitFor::Timer { due_at } => Kind::Timer { due_at: *due_at },
+    };
+    // Before the wait is there, so that a record cannot be claimed by the wait that looks for it.
+    let met = condition(tx, &run, &kind, at).await?;
+    let hot_window = match input.hot_window {
+        Some(asked) => asked.min(limits::HOT_WINDOW_LONGEST),
+        None => hot_window(tx, &run).await?,
+    };
+    let new = NewWait {
+        id: at.ids().make(WaitId::new),
+        scope: run.run.scope,
+        run: run.run.id,
+        session: run.run.session_id,
+        workspace: run.run.workspace_id,
+        attempt: fence.attempt,
+        call_no: input.call_no,
+        blocking: input.blocking,
+        hot_window,
+        kind,
+        timeout_at: input.timeout_at,
+    };
+    let mut wait = wait::insert(tx, new, at).await?;
+    tell(tx, &wait, at).await?;
+    match met {
+        Some((outcome, record)) => {
+            let command = Command::Complete { outcome, record };
+            wait::apply(tx, &mut wait, command, at).await?;
+        }
+        // Its time may have come already.
+        None => {
+            wait::apply(tx, &mut wait, Command::Due, at).await?;
+        }
+    }
+    if wait.wait.state == State::Hot {
+        arm(tx, &wait).await?;
+        if wait.blocking {
+            runs::apply(tx, &mut run, RunCommand::Wait(wait.id), at).await?;
+        }
+    }
+    Ok(answer(&wait))
+}
+
+fn answer(wait: &WaitRow) -> Registered {
+    Registered {
+        wait_id: wait.id,
+        hot_window: wait.hot_window,
+        blocking: wait.blocking,
+        decided: !matches!(wait.wait.state, State::Hot | State::Parked),
+    }
+}
+
+/// One blocking wait at a time, and none for a run that is to stop.
+async fn check_free(tx: &mut Tx, run: &RunRow, blocking: bool) -> Result<()> {
+    if run.run.state.stop.is_some() {
+        return Err(Refusal::RunStopping.into());
+    }
+    if !blocking {
+        return Ok(());
+    }
+    let open = wait::undelivered(tx, run.run.workspace_id, run.run.id).await?;
+    if run.run.state.status() == Status::Waiting || open.iter().any(|wait| wait.blocking) {
+        return Err(Refusal::ConcurrentWait.into());
+    }
+    Ok(())
+}
+
+/// The outcome of a wait whose condition is met before it begins.
+async fn condition(
+    tx: &mut Tx,
+    run: &RunRow,
+    kind: &Kind,
+    at: Moment,
+) -> Result<Option<(Outcome, Option<Record>)>> {
+    match kind {
+        Kind::Token(id) => {
+            // The deadline decides, not the timer.
+            tokens::expire(tx, *id, at).await?;
+            let token = tokens::find(tx, *id)
+                .await?
+                .filter(|found| found.token.scope == run.run.scope)
+                .ok_or(Error::NotFound("token"))?;
+            Ok(tokens::outcome_of(&token.token.state)?.map(|outcome| (outcome, None)))
+        }
+        Kind::Stream {
+            stream,
+            correlation_id,
+        } => {
+            let found = streams::next_unread(
+                tx,
+                run.run.deployment_id,
+                run.run.session_id,
+                stream,
+                correlation_id.as_deref(),
+            )
+            .await?;
+            Ok(found.map(|record| {
+                let taken = Record {
+                    id: record.id,
+                    sequence: record.sequence,
+                };
+                (Outcome::Ok(streams::to_value(&record)), Some(taken))
+            }))
+        }
+        Kind::Timer { .. } => Ok(None),
+    }
+}
+
+async fn hot_window(tx: &mut Tx, run: &RunRow) -> Result<Duration> {
+    let bound = params![run.run.scope.environment];
+    let configured: Option<Duration> = tx.one(&FIND_HOT_WINDOW, bound).await?.take("hot_window")?;
+    Ok(configured.unwrap_or(limits::HOT_WINDOW))
+}
+
+async fn tell(tx: &mut Tx, wait: &WaitRow, at: Moment) -> Result<()> {
+    let mut event = Event::new(EventKind::WaitCreated)
+        .with("wait_id", wait.id.to_string())
+        .with("wait_kind", wait.wait.kind.as_str())
+        .with("blocking", wait.blocking);
+    event = match &wait.wait.kind {
+        Kind::Token(token) => event.with("token_id", token.to_string()),
+        Kind::Stream { stream, .. } => event.with("stream", stream.as_str()),
+        Kind::Timer { due_at } => event.with("due_at", due_at.to_rfc3339()),
+    };
+    if let Some(timeout_at) = wait.wait.timeout_at {
+        event = event.with("timeout_at", timeout_at.to_rfc3339());
+    }
+    events::append(tx, wait.about(), event, at).await
+}
+
+async fn arm(tx: &mut Tx, wait: &WaitRow) -> Result<()> {
+    if let Kind::Timer { due_at } = wait.wait.kind {
+        timers::arm(tx, Purpose::WaitDue, &wait.id, due_at).await?;
+    }
+    if let Some(timeout_at) = wait.wait.timeout_at {
+        timers::arm(tx, Purpose::WaitTimeout, &wait.id, timeout_at).await?;
+    }
+    Ok(())
+}
+
+/// The task has an outcome: the wait is over, its record is read, the run goes on.
+///
+/// # Errors
+/// `Stale`; `Refused(WaitOver)` if there was none to deliver.
+pub async fn wait_delivered(store: &Store, input: Deliver) -> Result<()> {
+    store
+        .write(input, |tx, input| {
+            Box::pin(async move {
+                let mut run = runs::fenced(tx, input.fence).await?;
+                let mut wait = wait::find(tx, input.wait_id)
+                    .await?
+                    .filter(|wait| wait.run == run.run.id && wait.attempt == input.fence.attempt)
+                    .ok_or(Error::NotFound("wait"))?;
+                if !wait::apply(tx, &mut wait, Command::Deliver, input.at).await? {
+                    return Ok(());
+                }
+                // Its records count for the run.
+                if let Some(fresh) = runs::find(tx, run.run.id).await? {
+                    run = fresh;
+                }
+                if wait.blocking {
+                    runs::apply(tx, &mut run, RunCommand::Resume(wait.id), input.at).await?;
+                }
+                crate::outbox::mark(tx, wait.workspace, input.at).await
+            })
+        })
+        .await
+}
