@@ -45,7 +45,10 @@ impl Kit {
             .prefix(".part-")
             .tempdir_in(cache)?;
         let plain = zstd::decode_all(self.0)?;
-        tokio_tar::Archive::new(plain.as_slice())
+        // The bundler starts a program of the kit.
+        tokio_tar::ArchiveBuilder::new(plain.as_slice())
+            .set_preserve_permissions(true)
+            .build()
             .unpack(part.path())
             .await?;
         match fs::rename(part.path(), &home) {
@@ -64,13 +67,15 @@ impl Kit {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     async fn kit() -> Kit {
         let mut tar = tokio_tar::Builder::new(Vec::new());
         let mut header = tokio_tar::Header::new_gnu();
         header.set_size(2);
-        header.set_mode(0o644);
+        header.set_mode(0o755);
         header.set_cksum();
         tar.append_data(
             &mut header,
@@ -90,6 +95,7 @@ mod tests {
         let home = kit.unpacked_in(cache.path()).await.unwrap();
         let file = home.join("node_modules/@helmr/sdk/package.json");
         assert_eq!(fs::read_to_string(&file).unwrap(), "{}");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o755);
         fs::write(&file, "kept").unwrap();
         assert_eq!(kit.unpacked_in(cache.path()).await.unwrap(), home);
         assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
