@@ -178,6 +178,9 @@ codes! {
     /// The machine has work, so it may not park or stop now.
     MachineBusy = "machine_busy", Conflict;
     ConcurrentWait = "concurrent_wait", Conflict;
+    /// The run is told to stop: it begins nothing more.
+    RunStopping = "run_stopping", Conflict;
+    WorkspaceNotActive = "workspace_not_active", Conflict;
     /// The state of the object does not allow it.
     InvalidState = "invalid_state", Conflict;
 
@@ -197,6 +200,8 @@ codes! {
     /// A stream record does not match the stream's schema.
     RecordInvalid = "record_invalid", Unprocessable;
     SecretMissing = "secret_missing", Unprocessable;
+    /// `metadata.increment` on a key that holds something else.
+    MetadataNotNumber = "metadata_not_number", Unprocessable;
     DeploymentInvalid = "deployment_invalid", Unprocessable;
     DuplicateId = "duplicate_id", Unprocessable;
     InvalidId = "invalid_id", Unprocessable;

@@ -32,10 +32,9 @@ pub enum Database {
 /// Spans that shape how machines live.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long a wait stays hot before its machine parks, unless the wait says otherwise.
-    pub hot_window: Duration,
-    /// How long a machine without runs stays live.
-    pub auto_stop_after: Duration,
+    /// How long a wait of the first environment stays hot before its machine parks, unless the wait says otherwise.
+    /// `None` leaves it as it was set, at first 2 s.
+    pub hot_window: Option<Duration>,
     /// How often a worker says that it lives.
     pub heartbeat_interval: Duration,
     /// How long a lease lasts without renewal.
@@ -47,8 +46,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            hot_window: Duration::from_secs(2),
-            auto_stop_after: Duration::from_secs(300),
+            hot_window: None,
             heartbeat_interval: Duration::from_secs(5),
             lease_ttl: Duration::from_secs(120),
             worker_lost_after: Duration::from_secs(120),

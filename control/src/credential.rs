@@ -100,12 +100,6 @@ pub(crate) fn hash_secret(keys: &KeySet, kind: Kind, secret: &SecretString) -> H
     hash(keys, kind, secret.expose_secret())
 }
 
-/// Compares in constant time, beside the look-up's own comparison.
-pub(crate) fn same(left: &Hash, right: &[u8]) -> bool {
-    use subtle::ConstantTimeEq as _;
-    left.as_slice().ct_eq(right).into()
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::Result;

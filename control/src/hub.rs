@@ -15,6 +15,8 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
@@ -49,6 +51,27 @@ struct Connection {
     requests: SendRequest<Body>,
 }
 
+/// A connection that was opened. Dropping it ends it.
+pub(crate) struct Open {
+    worker: WorkerId,
+    number: u64,
+    driver: JoinHandle<()>,
+    ended: CancellationToken,
+}
+
+impl Open {
+    /// Returns when the connection has ended.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
 /// The connected workers. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Hub(Arc<Mutex<Connections>>);
@@ -72,14 +95,8 @@ impl Hub {
         self.lock().by_worker.keys().copied().collect()
     }
 
-    /// Speaks HTTP/2 over an upgraded connection until it ends; `on_ready` is called once requests can be sent. A newer
-    /// connection of the same worker takes an older one's place.
-    pub(crate) async fn serve(
-        &self,
-        worker: WorkerId,
-        upgraded: Upgraded,
-        on_ready: impl FnOnce(),
-    ) -> Result<(), Error> {
+    /// Begins to speak HTTP/2 over an upgraded connection. A newer connection of the same worker takes an older one's place.
+    pub(crate) async fn open(&self, worker: WorkerId, upgraded: Upgraded) -> Result<Open, Error> {
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -90,30 +107,43 @@ impl Hub {
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true)
             .handshake::<_, Body>(upgraded);
-        let (requests, driver) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+        let (requests, connection) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| Error::TimedOut)?
             .map_err(Error::Transport)?;
-        let number = {
-            let mut connections = self.lock();
-            connections.last_number += 1;
-            let number = connections.last_number;
-            connections
-                .by_worker
-                .insert(worker, Connection { number, requests });
-            number
-        };
-        on_ready();
-        let ended = driver.await.map_err(Error::Transport);
+        let ended = CancellationToken::new();
+        let ending = ended.clone().drop_guard();
+        let driver = tokio::spawn(async move {
+            // Tells the end even if this task is aborted.
+            let _ending = ending;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a worker's connection broke");
+            }
+        });
         let mut connections = self.lock();
-        if connections
+        connections.last_number += 1;
+        let number = connections.last_number;
+        connections
             .by_worker
-            .get(&worker)
-            .is_some_and(|connection| connection.number == number)
-        {
-            connections.by_worker.remove(&worker);
+            .insert(worker, Connection { number, requests });
+        Ok(Open {
+            worker,
+            number,
+            driver,
+            ended,
+        })
+    }
+
+    /// Takes a connection back and ends it. Tells whether it was the worker's current one.
+    pub(crate) fn close(&self, connection: &Open) -> bool {
+        connection.driver.abort();
+        let mut connections = self.lock();
+        let current = connections.by_worker.get(&connection.worker);
+        if current.is_some_and(|current| current.number == connection.number) {
+            connections.by_worker.remove(&connection.worker);
+            return true;
         }
-        ended
+        false
     }
 
     /// Sends a JSON request and reads the JSON answer.

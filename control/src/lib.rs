@@ -7,14 +7,18 @@ mod clock;
 mod config;
 mod entropy;
 mod error;
+mod refusal;
 
 mod credential;
+mod keyring;
 mod schema;
 
 mod hub;
 mod state;
 
 mod http;
+mod loops;
+mod ops;
 
 mod start;
 

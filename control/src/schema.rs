@@ -3,10 +3,8 @@
 //! Schemas come from task projects and are not trusted: nothing is fetched, patterns have a bounded effort.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use helmr_domain::DeploymentId;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
@@ -81,8 +79,9 @@ fn dotted(pointer: &str) -> String {
 
 fn push(path: &mut String, name: &str) {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Writing to a string does not fail.
-        drop(write!(path, "[{name}]"));
+        path.push('[');
+        path.push_str(name);
+        path.push(']');
         return;
     }
     if !path.is_empty() {
@@ -95,19 +94,14 @@ fn cut(text: &str) -> String {
     text.chars().take(500).collect()
 }
 
-/// Compiled schemas by deployment and name. Deployments never change, so nothing in it grows old.
+/// Compiled schemas by what they say.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<HashMap<(DeploymentId, String), Arc<Schema>>>);
+pub(crate) struct Cache(Mutex<HashMap<[u8; 32], Arc<Schema>>>);
 
 impl Cache {
-    /// Gives the compiled form of `schema`, which `name` has in `deployment`.
-    pub(crate) fn get(
-        &self,
-        deployment: DeploymentId,
-        name: &str,
-        schema: &Value,
-    ) -> Result<Arc<Schema>, InvalidSchema> {
-        let key = (deployment, name.to_owned());
+    /// Gives the compiled form of `schema`.
+    pub(crate) fn get(&self, schema: &Value) -> Result<Arc<Schema>, InvalidSchema> {
+        let key = *blake3::hash(schema.to_string().as_bytes()).as_bytes();
         if let Some(known) = self.lock().get(&key) {
             return Ok(Arc::clone(known));
         }
@@ -120,7 +114,7 @@ impl Cache {
         Ok(compiled)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(DeploymentId, String), Arc<Schema>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Arc<Schema>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,20 +1,24 @@
 //! What every handler and loop holds: one cheap handle on everything.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use helmr_artifacts::{Artifacts, DataKey, KeySet, RootKey};
-use helmr_domain::Timestamp;
+use helmr_domain::{ApiKeyId, Duration, EnvironmentId, Moment, OrganizationId, Timestamp};
+use helmr_store::{Store, setup};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::entropy::{self, NoRandomness};
 use crate::hub::Hub;
-use crate::schema;
-use crate::{Clock, Settings};
+use crate::{ApiError, Clock, Settings, keyring, schema};
 
 /// The control plane. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Control(Arc<Parts>);
 
 pub(crate) struct Parts {
+    pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
     pub(crate) root: RootKey,
     pub(crate) installation: Installation,
@@ -25,13 +29,30 @@ pub(crate) struct Parts {
     pub(crate) schemas: schema::Cache,
     /// Cancelled when the server is to end: followers end, loops return.
     pub(crate) ending: CancellationToken,
+    /// Everything that runs beside requests.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) environments: Mutex<HashMap<EnvironmentId, Environment>>,
+    /// When each API key's use was last noted.
+    pub(crate) touched: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
 
 /// The installation's own key, for base images, credentials and runtimes.
 pub(crate) struct Installation {
+    pub(crate) organization: OrganizationId,
     pub(crate) key: DataKey,
     pub(crate) keys: KeySet,
 }
+
+/// An environment with its key unwrapped.
+#[derive(Clone)]
+pub(crate) struct Environment {
+    pub(crate) row: Arc<setup::Environment>,
+    pub(crate) key: DataKey,
+    pub(crate) keys: KeySet,
+}
+
+/// How often the use of a key is noted.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Control {
     pub(crate) fn new(parts: Parts) -> Self {
@@ -41,6 +62,51 @@ impl Control {
     #[must_use]
     pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    /// The instant and the randomness of one operation.
+    pub(crate) fn moment(&self) -> Result<Moment, NoRandomness> {
+        Ok(Moment::new(self.now(), entropy::bytes()?))
+    }
+
+    /// An environment and its keys. Names and keys of environments do not change while the process lives.
+    pub(crate) async fn environment(&self, id: EnvironmentId) -> Result<Environment, ApiError> {
+        if let Some(known) = self.known_environments().get(&id) {
+            return Ok(known.clone());
+        }
+        let row = setup::environment(&self.store, id)
+            .await?
+            .ok_or_else(|| ApiError::internal_text("an environment in use is not in the store"))?;
+        let key = self
+            .root
+            .unwrap_key(keyring::ENVIRONMENT, &row.wrapped_key)
+            .map_err(|error| ApiError::internal(&error))?;
+        let environment = Environment {
+            row: Arc::new(row),
+            keys: KeySet::derive(&key),
+            key,
+        };
+        self.known_environments().insert(id, environment.clone());
+        Ok(environment)
+    }
+
+    fn known_environments(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, Environment>> {
+        self.environments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the use of a key is to be noted now.
+    pub(crate) fn is_touch_due(&self, key: ApiKeyId) -> bool {
+        let now = self.now();
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        match touched.get(&key) {
+            Some(at) if now.since(*at) < TOUCH_INTERVAL => false,
+            Some(_) | None => {
+                touched.insert(key, now);
+                true
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Page<T> {
 
 /// Which page.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// Most items in the answer: 1 to 200, 50 unless told.

@@ -22,9 +22,11 @@ pub struct Run {
     pub status: RunStatus,
     /// Why the run exists: `start`, `input`, `retry`.
     pub reason: String,
-    /// Absent where the task declares no payload.
+    /// Absent where the task declares no payload, and in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
+    /// Secrets that the task declares; only where one run is asked for.
+    #[serde(default)]
     pub secret_names: Vec<String>,
     pub max_duration_seconds: u64,
     /// Time spent running, over all attempts; waiting does not count.
@@ -127,6 +129,7 @@ pub struct RunAnswer {
 
 /// Which runs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListRuns {
     #[param(minimum = 1, maximum = 200)]
@@ -143,7 +146,7 @@ pub struct ListRuns {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelRun {
-    /// For people: ends up in the events.
+    /// For people: ends up in the server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -187,6 +190,7 @@ pub enum Encoding {
 
 /// Which part of a run's log.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LogQuery {
     #[param(minimum = 1, maximum = 200)]

@@ -3,7 +3,7 @@
 use helmr_domain::{DeploymentId, ResourceName, RunId, SessionId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::runs::Run;
 use super::value::{Span, Time, given};
@@ -30,7 +30,6 @@ pub struct Session {
     /// Why the last run failed.
     pub error: Option<Value>,
     pub created_at: Time,
-    pub updated_at: Time,
     pub ended_at: Option<Time>,
 }
 
@@ -41,6 +40,19 @@ pub enum SessionStatus {
     Closed,
     Cancelled,
     Expired,
+}
+
+impl SessionStatus {
+    /// As it stands on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -99,6 +111,23 @@ pub struct SessionAnswer {
     pub session: Session,
 }
 
+/// Which sessions.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListSessions {
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
+    /// Only those in this status.
+    #[param(value_type = Option<SessionStatus>)]
+    pub status: Option<SessionStatus>,
+    /// Only those of this task.
+    pub task: Option<String>,
+    /// Only those with this external id.
+    pub external_id: Option<String>,
+}
+
 /// Closes a session. Its runs have ended; nothing can be sent to it any more.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +137,7 @@ pub struct CloseSession {}
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelSession {
-    /// For people: ends up in the events.
+    /// For people: ends up in the server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Session streams and their records.
 
-use helmr_domain::RecordId;
+use helmr_domain::{RecordId, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -19,9 +19,12 @@ pub enum Direction {
 pub struct Stream {
     pub name: String,
     pub direction: Direction,
-    /// How many records it holds.
+    /// How many records it holds: the sequence of the last one.
     pub records: u64,
     pub last_record_at: Option<Time>,
+    /// Of an input stream: how many of them the task has not read.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -51,10 +54,15 @@ pub struct SendInput {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RecordAnswer {
     pub record: Record,
+    /// The run that the record started, if the session was idle.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub started_run_id: Option<RunId>,
 }
 
 /// Which records.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListRecords {
     #[param(minimum = 1, maximum = 200)]

@@ -1,6 +1,6 @@
 //! Tasks and sandboxes of the promoted deployment.
 
-use helmr_domain::{DeploymentId, SandboxId, TaskRowId};
+use helmr_domain::{DeploymentId, TaskRowId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -31,8 +31,6 @@ pub struct TaskAnswer {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Sandbox {
     pub id: String,
-    #[schema(value_type = String)]
-    pub row_id: SandboxId,
     #[schema(value_type = String)]
     pub deployment_id: DeploymentId,
     /// The base image as the project names it.

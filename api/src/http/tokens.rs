@@ -98,6 +98,7 @@ pub struct CallbackTaken {
 
 /// Which tokens.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListTokens {
     #[param(minimum = 1, maximum = 200)]

@@ -1,6 +1,7 @@
 //! JSON bodies: bounded, with refusals that name the field.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use helmr_api::error::Code;
@@ -10,11 +11,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::caller;
+use crate::ops::bounds;
 use crate::{ApiError, Control};
+
+const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// How large a body may be, and how it is refused beyond.
 pub(crate) trait Limit {
+    /// Of the whole body.
     const BYTES: usize;
+    /// What people are told.
+    const STATED: usize;
     const CODE: Code;
     const WHAT: &'static str;
 }
@@ -24,6 +31,7 @@ pub(crate) struct Usual;
 
 impl Limit for Usual {
     const BYTES: usize = 4 << 20;
+    const STATED: usize = Self::BYTES;
     const CODE: Code = Code::BodyTooLarge;
     const WHAT: &'static str = "the body";
 }
@@ -45,9 +53,15 @@ where
 
     async fn from_request(request: Request, _: &Control) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = match Limited::new(body, L::BYTES).collect().await {
+        let collect = Limited::new(body, L::BYTES).collect();
+        let collected = tokio::time::timeout(ARRIVES_WITHIN, collect)
+            .await
+            .map_err(|_| ApiError::new(Code::InvalidJson, "the body took longer than a minute"))?;
+        let bytes = match collected {
             Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large::<L>()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(bounds::too_large(L::CODE, L::WHAT, L::STATED));
+            }
             Err(_) => {
                 return Err(ApiError::new(
                     Code::InvalidJson,
@@ -80,14 +94,6 @@ impl<T: DeserializeOwned, L> Json<T, L> {
             limit: PhantomData,
         })
     }
-}
-
-fn too_large<L: Limit>() -> ApiError {
-    ApiError::new(
-        L::CODE,
-        format!("{} is larger than {} bytes", L::WHAT, L::BYTES),
-    )
-    .with_details(json!({ "limit_bytes": L::BYTES }))
 }
 
 /// Whether a content type is JSON. Parameters and `+json` suffixes are fine.

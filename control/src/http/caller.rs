@@ -1,44 +1,58 @@
-//! Who asks, and where they may act.
+//! Who asks, and where they may act: the bearer of an API key, or of a public access token.
 
+use axum::extract::FromRequestParts;
 use helmr_api::error::Code;
-use helmr_domain::{ApiKeyId, Scope};
-use http::Extensions;
-use serde_json::{Value, json};
+use helmr_domain::{ApiKeyId, PublicTokenId, Scope, TokenId};
+use helmr_store::public_tokens::{Grant, PublicToken};
+use helmr_store::{keys, public_tokens, setup};
+use http::header::{AUTHORIZATION, ORIGIN};
+use http::request::Parts;
+use http::{Extensions, HeaderMap};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
-use crate::ApiError;
+use super::parameters;
+use crate::credential::{self, Kind};
+use crate::state::Environment;
+use crate::{ApiError, Control};
+
+/// May do everything in its environment.
+const ALL_SCOPES: &str = "*";
 
 /// The bearer of an API key.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) key_id: ApiKeyId,
     pub(crate) key_name: String,
-    pub(crate) scope: Scope,
-    pub(crate) names: ScopeNames,
+    pub(crate) environment: Environment,
 }
 
-/// What `project_id` and `environment_id` may say for a scope.
-#[derive(Debug, Clone)]
-pub(crate) struct ScopeNames {
-    pub(crate) project_slug: String,
-    pub(crate) environment_slug: String,
+/// Whoever may use a token or stream route.
+pub(crate) enum Access {
+    Key(Caller),
+    Public(Arc<PublicToken>),
 }
 
 impl Caller {
+    pub(crate) fn scope(&self) -> Scope {
+        self.environment.row.scope
+    }
+
     /// Whether a request that names a project or environment names this caller's.
-    pub(crate) fn check_scope(
+    fn check_scope(
         &self,
         project: Option<&str>,
         environment: Option<&str>,
     ) -> Result<(), ApiError> {
-        let own_project =
-            |text: &str| text == self.scope.project.to_string() || text == self.names.project_slug;
-        let own_environment = |text: &str| {
-            text == self.scope.environment.to_string() || text == self.names.environment_slug
-        };
-        if project.is_some_and(|text| !own_project(text)) {
+        let row = &self.environment.row;
+        if project
+            .is_some_and(|text| text != row.project_slug && text != row.scope.project.to_string())
+        {
             return Err(mismatch("project_id"));
         }
-        if environment.is_some_and(|text| !own_environment(text)) {
+        if environment
+            .is_some_and(|text| text != row.slug && text != row.scope.environment.to_string())
+        {
             return Err(mismatch("environment_id"));
         }
         Ok(())
@@ -53,6 +67,194 @@ fn mismatch(field: &'static str) -> ApiError {
     .with_details(json!({ "field": field }))
 }
 
+impl FromRequestParts<Control> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, ApiError> {
+        let bearer = bearer(&parts.headers)?;
+        if credential::kind_of(&bearer) != Some(Kind::ApiKey) {
+            return Err(invalid("this route takes an API key (`hlmr_sk_…`)"));
+        }
+        let caller = authenticate(parts, control, &bearer).await?;
+        // For the body, which may name the scope too.
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
+    }
+}
+
+impl FromRequestParts<Control> for Access {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, ApiError> {
+        let bearer = bearer(&parts.headers)?;
+        match credential::kind_of(&bearer) {
+            Some(Kind::PublicToken) => {
+                let token = find_public(control, &bearer).await?;
+                check_origin(&token, &parts.headers)?;
+                Ok(Self::Public(Arc::new(token)))
+            }
+            Some(Kind::ApiKey | Kind::Worker | Kind::Enrolment | Kind::Callback) | None => {
+                Caller::from_request_parts(parts, control)
+                    .await
+                    .map(Self::Key)
+            }
+        }
+    }
+}
+
+impl Access {
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::Key(caller) => caller.scope(),
+            Self::Public(token) => token.scope,
+        }
+    }
+
+    /// The public access token whose use the operation spends.
+    pub(crate) fn public_token(&self) -> Option<PublicTokenId> {
+        match self {
+            Self::Key(_) => None,
+            Self::Public(token) => Some(token.id),
+        }
+    }
+
+    /// Allows what has to do with one token.
+    ///
+    /// # Errors
+    /// `permission_denied` for a public access token of something else.
+    pub(crate) fn allow_token(&self, id: TokenId) -> Result<(), ApiError> {
+        match self {
+            Self::Key(_) => Ok(()),
+            Self::Public(token) => match &token.grant {
+                Grant::CompleteToken(granted) if *granted == id => Ok(()),
+                Grant::CompleteToken(_) | Grant::Stream { .. } => Err(denied()),
+            },
+        }
+    }
+}
+
+/// The refusal of a public access token on something else than its own.
+pub(crate) fn denied() -> ApiError {
+    ApiError::new(
+        Code::PermissionDenied,
+        "this public access token is for something else",
+    )
+}
+
+/// Reads `Authorization: Bearer …`.
+///
+/// # Errors
+/// `unauthenticated` if there is none.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<String, ApiError> {
+    let value = headers.get(AUTHORIZATION).ok_or_else(|| {
+        ApiError::new(
+            Code::Unauthenticated,
+            "send `Authorization: Bearer` and an API key",
+        )
+    })?;
+    value
+        .to_str()
+        .ok()
+        .and_then(|text| {
+            let (scheme, token) = text.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| token.trim().to_owned())
+        })
+        .ok_or_else(|| invalid("the `Authorization` header is not a bearer credential"))
+}
+
+pub(crate) fn invalid(message: &str) -> ApiError {
+    ApiError::new(Code::InvalidCredential, message)
+}
+
+async fn authenticate(parts: &Parts, control: &Control, bearer: &str) -> Result<Caller, ApiError> {
+    let hash = credential::hash(&control.installation.keys, Kind::ApiKey, bearer);
+    let key = keys::find_api_key(&control.store, hash)
+        .await?
+        .ok_or_else(|| invalid("the API key is not known here"))?;
+    if key.revoked_at.is_some() {
+        return Err(invalid("the API key is revoked"));
+    }
+    let now = control.now();
+    if key.expires_at.is_some_and(|at| now >= at) {
+        return Err(invalid("the API key has expired"));
+    }
+    if !key.scopes.iter().any(|scope| scope == ALL_SCOPES) {
+        return Err(ApiError::new(
+            Code::PermissionDenied,
+            "the API key's scopes do not allow this",
+        ));
+    }
+    let asked = parameters::scope(parts)?;
+    let environment = match key.bound {
+        Some((_, environment)) => control.environment(environment).await?,
+        None => chosen_environment(control, &asked).await?,
+    };
+    let caller = Caller {
+        key_id: key.id,
+        key_name: key.name,
+        environment,
+    };
+    caller.check_scope(asked.project_id.as_deref(), asked.environment_id.as_deref())?;
+    if control.is_touch_due(caller.key_id) {
+        keys::touch(&control.store, caller.key_id, control.moment()?).await?;
+    }
+    Ok(caller)
+}
+
+/// An organization-wide key names its scope in each request.
+async fn chosen_environment(
+    control: &Control,
+    asked: &parameters::ScopeQuery,
+) -> Result<Environment, ApiError> {
+    let (Some(project), Some(environment)) = (&asked.project_id, &asked.environment_id) else {
+        return Err(ApiError::new(
+            Code::InvalidQuery,
+            "an organization-wide API key needs `project_id` and `environment_id`",
+        ));
+    };
+    let organization = control.installation.organization;
+    let found = setup::find_environment(&control.store, organization, project, environment)
+        .await?
+        .ok_or_else(|| ApiError::new(Code::ScopeMismatch, "there is no such environment"))?;
+    control.environment(found.scope.environment).await
+}
+
+async fn find_public(control: &Control, bearer: &str) -> Result<PublicToken, ApiError> {
+    let hash = credential::hash(&control.installation.keys, Kind::PublicToken, bearer);
+    let token = public_tokens::find(&control.store, hash)
+        .await?
+        .ok_or_else(|| invalid("the public access token is not known here"))?;
+    if token.revoked_at.is_some() {
+        return Err(invalid("the public access token is revoked"));
+    }
+    let now = control.now();
+    if token.expires_at.is_some_and(|at| now >= at) {
+        return Err(invalid("the public access token has expired"));
+    }
+    Ok(token)
+}
+
+fn check_origin(token: &PublicToken, headers: &HeaderMap) -> Result<(), ApiError> {
+    let origin = headers.get(ORIGIN).map(http::HeaderValue::as_bytes);
+    let allowed = token.allowed_origins.is_empty()
+        || origin.is_some_and(|origin| {
+            token
+                .allowed_origins
+                .iter()
+                .any(|allowed| allowed.as_bytes() == origin)
+        });
+    if allowed {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            Code::OriginNotAllowed,
+            "the public access token is not for this origin",
+        ))
+    }
+}
+
 /// Takes `project_id` and `environment_id` out of a body, where every route allows them.
 pub(crate) fn check_scope_fields(
     extensions: &Extensions,
@@ -61,16 +263,17 @@ pub(crate) fn check_scope_fields(
     let Some(fields) = body.as_object_mut() else {
         return Ok(());
     };
+    // Only where a caller has a scope: elsewhere the names mean nothing and are refused as unknown.
+    let Some(caller) = extensions.get::<Caller>() else {
+        return Ok(());
+    };
     let project = take_text(fields, "project_id")?;
     let environment = take_text(fields, "environment_id")?;
-    match extensions.get::<Caller>() {
-        Some(caller) => caller.check_scope(project.as_deref(), environment.as_deref()),
-        None => Ok(()),
-    }
+    caller.check_scope(project.as_deref(), environment.as_deref())
 }
 
 fn take_text(
-    fields: &mut serde_json::Map<String, Value>,
+    fields: &mut Map<String, Value>,
     name: &'static str,
 ) -> Result<Option<String>, ApiError> {
     match fields.remove(name) {

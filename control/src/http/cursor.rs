@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use helmr_api::error::Code;
+use helmr_api::http::page::Page;
 
 use crate::ApiError;
 
@@ -55,4 +56,15 @@ fn invalid() -> ApiError {
         Code::InvalidCursor,
         "`cursor` is not one that this list has given",
     )
+}
+
+/// Writes a page of the store's as it goes out.
+pub(crate) fn page<Row, Cursor: ToString, Item>(
+    page: helmr_store::Page<Row, Cursor>,
+    view: impl Fn(&Row) -> Item,
+) -> Page<Item> {
+    Page {
+        items: page.items.iter().map(view).collect(),
+        next_cursor: page.next.map(|next| opaque(&next.to_string())),
+    }
 }

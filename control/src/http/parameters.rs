@@ -1,13 +1,18 @@
 //! Path and query parameters, with coded refusals.
 
+use std::str::FromStr;
+
 use axum::extract::{FromRequestParts, RawPathParams};
 use helmr_api::error::Code;
+use http::Uri;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use std::str::FromStr;
 
 use crate::{ApiError, Control};
+
+const PROJECT: &str = "project_id";
+const ENVIRONMENT: &str = "environment_id";
 
 /// The one path parameter of a route.
 pub(crate) struct Path<T>(pub(crate) T);
@@ -81,13 +86,57 @@ impl<T: DeserializeOwned> FromRequestParts<Control> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &Control) -> Result<Self, ApiError> {
-        axum::extract::Query::try_from_uri(&parts.uri)
+        let query = without_scope(parts.uri.query().unwrap_or_default());
+        let uri = Uri::try_from(format!("/?{query}"))
+            .map_err(|_| ApiError::new(Code::InvalidQuery, "the query is not valid"))?;
+        axum::extract::Query::try_from_uri(&uri)
             .map(|axum::extract::Query(value)| Self(value))
             .map_err(|error| {
-                ApiError::new(
-                    Code::InvalidQuery,
-                    format!("the query is invalid: {}", error.body_text()),
-                )
+                let cause = std::error::Error::source(&error)
+                    .map_or_else(|| error.body_text(), ToString::to_string);
+                ApiError::new(Code::InvalidQuery, format!("the query is invalid: {cause}"))
             })
     }
+}
+
+fn is_scope(pair: &&str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default();
+    name == PROJECT || name == ENVIRONMENT
+}
+
+fn without_scope(query: &str) -> String {
+    let others: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !is_scope(pair))
+        .collect();
+    others.join("&")
+}
+
+/// `project_id` and `environment_id` of a query, which every route allows.
+#[derive(Default, serde::Deserialize)]
+pub(crate) struct ScopeQuery {
+    pub(crate) project_id: Option<String>,
+    pub(crate) environment_id: Option<String>,
+}
+
+/// Reads the scope out of a request's query.
+///
+/// # Errors
+/// `invalid_query`.
+pub(crate) fn scope(parts: &Parts) -> Result<ScopeQuery, ApiError> {
+    let query = parts.uri.query().unwrap_or_default();
+    let pairs: Vec<&str> = query.split('&').filter(is_scope).collect();
+    if pairs.is_empty() {
+        return Ok(ScopeQuery::default());
+    }
+    Uri::try_from(format!("/?{}", pairs.join("&")))
+        .ok()
+        .and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok())
+        .map(|axum::extract::Query(scope)| scope)
+        .ok_or_else(|| {
+            ApiError::new(
+                Code::InvalidQuery,
+                "`project_id` and `environment_id` may stand once each",
+            )
+        })
 }

@@ -1,58 +1,162 @@
 //! The URL map.
 
 use axum::extract::State;
-use axum::middleware;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use bytes::Bytes;
-use helmr_api::http::API_VERSION;
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use helmr_api::http::{
+    API_VERSION, API_VERSION_HEADER, CLIENT_HEADER, IDEMPOTENCY_KEY_HEADER,
+    IDEMPOTENCY_REPLAYED_HEADER,
+};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
-use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+use std::time::Duration;
+use tower_http::cors::{Any, CorsLayer};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{envelope, version};
+use super::{envelope, v1, version, worker};
 use crate::Control;
+
+const PREFLIGHT_KEPT: Duration = Duration::from_secs(86_400);
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Builds everything that is served.
 pub(crate) fn router(control: Control) -> Router {
-    let (api, document) = api().split_for_parts();
+    let (public, document) = OpenApiRouter::with_openapi(document())
+        .merge(api())
+        .merge(browsers().layer(cors()))
+        .split_for_parts();
     // Written once; a document that cannot be written would be a bug that its test shows.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
-    api.route(
-        "/api/v1/openapi.json",
-        axum::routing::get(move || {
-            let document = document.clone();
-            async move { ([(CONTENT_TYPE, "application/json")], document) }
-        }),
-    )
-    .layer(middleware::from_fn(version::check))
-    .route("/healthz", axum::routing::get(healthz))
-    .route("/readyz", axum::routing::get(readyz))
-    .fallback(envelope::no_route)
-    .method_not_allowed_fallback(envelope::no_route)
-    .layer(middleware::from_fn_with_state(
-        control.clone(),
-        envelope::around,
-    ))
-    .with_state(control)
+    public
+        .route(
+            "/api/v1/openapi.json",
+            axum::routing::get(move || {
+                let document = document.clone();
+                async move { ([(CONTENT_TYPE, "application/json")], document) }
+            }),
+        )
+        .layer(middleware::from_fn(version::check))
+        .merge(worker::router())
+        .route("/healthz", axum::routing::get(healthz))
+        .route("/readyz", axum::routing::get(readyz))
+        .fallback(envelope::no_route)
+        .method_not_allowed_fallback(envelope::no_route)
+        .layer(middleware::from_fn_with_state(
+            control.clone(),
+            envelope::around,
+        ))
+        .with_state(control)
 }
 
+/// For programs that hold an API key.
 fn api() -> OpenApiRouter<Control> {
-    OpenApiRouter::with_openapi(document())
+    OpenApiRouter::default()
+        .routes(routes!(v1::whoami::who_am_i))
+        .routes(routes!(
+            v1::sessions::read::list_sessions,
+            v1::sessions::start::start_session
+        ))
+        .routes(routes!(v1::sessions::read::get_session))
+        .routes(routes!(v1::sessions::read::list_session_runs))
+        .routes(routes!(v1::sessions::end::close_session))
+        .routes(routes!(v1::sessions::end::cancel_session))
+        .routes(routes!(v1::streams::read::list_streams))
+        .routes(routes!(v1::runs::read::list_runs))
+        .routes(routes!(v1::runs::read::get_run))
+        .routes(routes!(v1::runs::cancel::cancel_run))
+        .routes(routes!(v1::runs::events::list_run_events))
+        .routes(routes!(v1::runs::logs::list_run_logs))
+        .routes(routes!(
+            v1::deployments::read::list_deployments,
+            v1::deployments::create::create_deployment
+        ))
+        .routes(routes!(v1::deployments::read::get_deployment))
+        .routes(routes!(v1::deployments::read::list_deployment_events))
+        .routes(routes!(v1::deployments::promote::promote_deployment))
+        .routes(routes!(v1::tasks::list_tasks))
+        .routes(routes!(v1::tasks::get_task))
+        .routes(routes!(v1::sandboxes::list_sandboxes))
+        .routes(routes!(v1::sandboxes::get_sandbox))
+        .routes(routes!(v1::images::list_images, v1::images::import_image))
+        .routes(routes!(v1::uploads::find_missing_uploads))
+        .routes(routes!(v1::uploads::upload))
+        .routes(routes!(v1::workers::list_workers))
+}
+
+/// Also for browsers of any origin: what is asked for is checked against the credential itself.
+fn browsers() -> OpenApiRouter<Control> {
+    OpenApiRouter::default()
+        .routes(routes!(
+            v1::tokens::read::list_tokens,
+            v1::tokens::create::create_token
+        ))
+        .routes(routes!(v1::tokens::read::get_token))
+        .routes(routes!(v1::tokens::complete::complete_token))
+        .routes(routes!(v1::tokens::cancel::cancel_token))
+        .routes(routes!(
+            v1::tokens::callback::look_at_callback,
+            v1::tokens::callback::complete_by_callback
+        ))
+        .routes(routes!(
+            v1::streams::read::list_inputs,
+            v1::streams::send::send_input
+        ))
+        .routes(routes!(v1::streams::read::list_outputs))
+}
+
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static(IDEMPOTENCY_KEY_HEADER),
+            HeaderName::from_static(API_VERSION_HEADER),
+            HeaderName::from_static(CLIENT_HEADER),
+        ])
+        .expose_headers([
+            envelope::REQUEST_ID,
+            HeaderName::from_static(API_VERSION_HEADER),
+            HeaderName::from_static(IDEMPOTENCY_REPLAYED_HEADER),
+        ])
+        .max_age(PREFLIGHT_KEPT)
 }
 
 fn document() -> OpenApi {
     let mut license = LicenseBuilder::new().name("Apache-2.0").build();
     license.identifier = Some("Apache-2.0".to_owned());
+    let bearer = SecurityScheme::Http(
+        HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "An API key (`hlmr_sk_…`), or, on token and stream routes, a public access token (`hlmr_pat_…`).",
+            ))
+            .build(),
+    );
     OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
                 .title("Helmr")
                 .version(API_VERSION)
+                .description(Some("A self-hosted runtime for coding agents."))
                 .license(Some(license))
                 .build(),
         )
+        .components(Some(
+            ComponentsBuilder::new()
+                .security_scheme("bearer", bearer)
+                .build(),
+        ))
+        .security(Some([SecurityRequirement::new(
+            "bearer",
+            Vec::<String>::new(),
+        )]))
         .build()
 }
 
@@ -62,11 +166,16 @@ async fn healthz() -> Json<Value> {
 
 /// Ready once the store answers.
 async fn readyz(State(control): State<Control>) -> (StatusCode, Json<Value>) {
-    if control.ending.is_cancelled() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({ "status": "ending" })),
-        );
-    }
-    (StatusCode::OK, Json(json!({ "status": "ready" })))
+    let ping = tokio::time::timeout(STORE_ANSWERS_WITHIN, control.store.ping());
+    let status = if control.ending.is_cancelled() {
+        "ending"
+    } else if matches!(ping.await, Ok(Ok(()))) {
+        return (StatusCode::OK, Json(json!({ "status": "ready" })));
+    } else {
+        "the store does not answer"
+    };
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        Json(json!({ "status": status })),
+    )
 }

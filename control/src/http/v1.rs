@@ -1,0 +1,14 @@
+//! The public API, a folder per resource.
+
+pub(crate) mod deployments;
+pub(crate) mod events;
+pub(crate) mod images;
+pub(crate) mod runs;
+pub(crate) mod sandboxes;
+pub(crate) mod sessions;
+pub(crate) mod streams;
+pub(crate) mod tasks;
+pub(crate) mod tokens;
+pub(crate) mod uploads;
+pub(crate) mod whoami;
+pub(crate) mod workers;

@@ -1,0 +1,7 @@
+//! `/runs`.
+
+pub(crate) mod cancel;
+pub(crate) mod events;
+pub(crate) mod logs;
+pub(crate) mod read;
+pub(crate) mod view;

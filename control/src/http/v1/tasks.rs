@@ -1,0 +1,84 @@
+//! `/tasks`: what the promoted deployment offers.
+
+use axum::Json;
+use axum::extract::State;
+use helmr_api::http::page::{Page, PageQuery};
+use helmr_api::http::tasks::{Task, TaskAnswer};
+use helmr_domain::{DeploymentId, Duration, ResourceName, Scope};
+use helmr_store::{deployments, tasks};
+use serde_json::Value;
+
+use crate::http::caller::Caller;
+use crate::http::cursor;
+use crate::http::parameters::{Path, Query};
+use crate::http::refusals::Refusals;
+use crate::ops::deployments::DEFAULT_SANDBOX;
+use crate::{ApiError, Control, refusal};
+
+fn view(row: &tasks::Task, version: &str) -> Task {
+    let text = |name: &str| row.definition[name].as_str().unwrap_or_default().to_owned();
+    Task {
+        id: row.task_id.to_string(),
+        row_id: row.id,
+        deployment_id: row.deployment_id,
+        deployment_version: version.to_owned(),
+        file: text("file"),
+        export: row.export.clone(),
+        sandbox: (row.sandbox != DEFAULT_SANDBOX).then(|| row.sandbox.clone()),
+        max_duration_seconds: seconds(row.max_duration),
+        secret_names: row.secrets.clone(),
+        payload_schema: row
+            .payload_schema
+            .clone()
+            .filter(|schema| *schema != Value::Null),
+    }
+}
+
+fn seconds(span: Duration) -> u64 {
+    span.as_micros().unsigned_abs() / 1_000_000
+}
+
+async fn version(control: &Control, scope: Scope, id: DeploymentId) -> Result<String, ApiError> {
+    Ok(deployments::get(&control.store, scope, id)
+        .await?
+        .map(|deployment| deployment.version)
+        .unwrap_or_default())
+}
+
+/// Lists the tasks of the promoted deployment, by id.
+#[utoipa::path(get, path = "/api/v1/tasks", operation_id = "list_tasks", tag = "tasks",
+    params(PageQuery), responses((status = OK, body = Page<Task>), Refusals))]
+pub(crate) async fn list_tasks(
+    State(control): State<Control>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<Task>>, ApiError> {
+    let scope = caller.scope();
+    let after: Option<ResourceName> = cursor::read(query.cursor.as_deref())?;
+    let limit = cursor::limit(query.limit)?;
+    let page = tasks::list(&control.store, scope, after, limit).await?;
+    // All of one page belong to one deployment.
+    let version = match page.items.first() {
+        Some(first) => version(&control, scope, first.deployment_id).await?,
+        None => String::new(),
+    };
+    Ok(Json(cursor::page(page, |row| view(row, &version))))
+}
+
+/// Gives one task of the promoted deployment.
+#[utoipa::path(get, path = "/api/v1/tasks/{id}", operation_id = "get_task", tag = "tasks",
+    params(("id" = String, Path)), responses((status = OK, body = TaskAnswer), Refusals))]
+pub(crate) async fn get_task(
+    State(control): State<Control>,
+    caller: Caller,
+    Path(id): Path<ResourceName>,
+) -> Result<Json<TaskAnswer>, ApiError> {
+    let scope = caller.scope();
+    let row = tasks::get(&control.store, scope, id.as_str())
+        .await?
+        .ok_or_else(|| refusal::not_found("task"))?;
+    let version = version(&control, scope, row.deployment_id).await?;
+    Ok(Json(TaskAnswer {
+        task: view(&row, &version),
+    }))
+}

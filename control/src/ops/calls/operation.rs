@@ -1,0 +1,364 @@
+//! What a task may ask for through its runtime, read and bounded. Task code is hostile: nothing is believed.
+
+use helmr_api::error::Code;
+use helmr_api::http::streams::Direction;
+use helmr_domain::{Duration, StreamName, Timestamp, TokenId, limits};
+use helmr_store::runs::MetadataOp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::ApiError;
+use crate::http::body;
+use crate::ops::bounds;
+use crate::ops::streams::Given;
+use crate::ops::tokens::NewToken;
+
+/// One request of a task.
+#[derive(Debug)]
+pub(super) enum Operation {
+    Wait(Wait),
+    ChangeMetadata(MetadataOp),
+    Other(Other),
+}
+
+/// Requests that need to know the run's session and environment.
+#[derive(Debug)]
+pub(super) enum Other {
+    CreateToken(NewToken),
+    GetToken(TokenId),
+    Append(Given),
+    Peek(Peek),
+    List(List),
+    GetMetadata,
+}
+
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) on: WaitOn,
+    pub(super) timeout_at: Option<Timestamp>,
+    pub(super) hot_window: Option<Duration>,
+    pub(super) blocking: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum WaitOn {
+    Token(TokenId),
+    Stream {
+        stream: StreamName,
+        correlation_id: Option<String>,
+    },
+    Timer {
+        due_at: Timestamp,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Peek {
+    pub(super) stream: StreamName,
+    pub(super) correlation_id: Option<String>,
+    pub(super) limit: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) direction: Direction,
+    pub(super) stream: StreamName,
+    pub(super) after: u64,
+    pub(super) limit: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum WaitArgs {
+    Token {
+        token_id: TokenId,
+        #[serde(flatten)]
+        how: How,
+    },
+    Stream {
+        stream: StreamName,
+        #[serde(default)]
+        correlation_id: Option<String>,
+        #[serde(flatten)]
+        how: How,
+    },
+    Timer {
+        #[serde(default)]
+        due_at_ms: Option<i64>,
+        #[serde(default)]
+        duration_ms: Option<u64>,
+        #[serde(flatten)]
+        how: How,
+    },
+}
+
+#[derive(Deserialize)]
+struct How {
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+    #[serde(default)]
+    idle_timeout_ms: Option<u64>,
+    #[serde(default = "yes")]
+    blocking: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+struct TokenArgs {
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct GetTokenArgs {
+    token_id: TokenId,
+}
+
+#[derive(Deserialize)]
+struct AppendArgs {
+    stream: StreamName,
+    data: Value,
+    #[serde(default)]
+    correlation_id: Option<String>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PeekArgs {
+    stream: StreamName,
+    #[serde(default)]
+    correlation_id: Option<String>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct ListArgs {
+    direction: Direction,
+    stream: StreamName,
+    #[serde(default)]
+    after: Option<u64>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct SetArgs {
+    key: String,
+    value: Value,
+}
+
+#[derive(Deserialize)]
+struct PatchArgs {
+    patch: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct IncrementArgs {
+    key: String,
+    by: f64,
+}
+
+/// Reads `op` with `args`. `now` turns spans into deadlines.
+///
+/// # Errors
+/// `unknown_operation`, or what is wrong with the arguments.
+pub(super) fn read(op: &str, args: &Value, now: Timestamp) -> Result<Operation, ApiError> {
+    match op {
+        "wait" => read_wait(body::read(args)?, now).map(Operation::Wait),
+        "metadata.set" => {
+            let SetArgs { key, value } = body::read(args)?;
+            Ok(Operation::ChangeMetadata(MetadataOp::Set { key, value }))
+        }
+        "metadata.patch" => {
+            let PatchArgs { patch } = body::read(args)?;
+            let patch = Value::Object(patch);
+            Ok(Operation::ChangeMetadata(MetadataOp::Patch(patch)))
+        }
+        "metadata.increment" => {
+            let IncrementArgs { key, by } = body::read(args)?;
+            Ok(Operation::ChangeMetadata(MetadataOp::Increment { key, by }))
+        }
+        _ => read_other(op, args).map(Operation::Other),
+    }
+}
+
+fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
+    match op {
+        "token.create" => {
+            let args: TokenArgs = body::read(args)?;
+            NewToken::checked(args.timeout_ms.map(millis), args.tags, args.metadata)
+                .map(Other::CreateToken)
+        }
+        "token.get" => {
+            let GetTokenArgs { token_id } = body::read(args)?;
+            Ok(Other::GetToken(token_id))
+        }
+        "stream.append" => {
+            let args: AppendArgs = body::read(args)?;
+            bounds::record(&args.data)?;
+            Ok(Other::Append(Given {
+                stream: args.stream,
+                data: args.data,
+                correlation_id: args.correlation_id,
+                idempotency_key: args.idempotency_key,
+            }))
+        }
+        "stream.peek" => {
+            let args: PeekArgs = body::read(args)?;
+            bounds::correlation_id(args.correlation_id.as_deref())?;
+            Ok(Other::Peek(Peek {
+                stream: args.stream,
+                correlation_id: args.correlation_id,
+                limit: bounds::limit(args.limit)?,
+            }))
+        }
+        "stream.list" => {
+            let args: ListArgs = body::read(args)?;
+            Ok(Other::List(List {
+                direction: args.direction,
+                stream: args.stream,
+                after: args.after.unwrap_or(0),
+                limit: bounds::limit(args.limit)?,
+            }))
+        }
+        "metadata.get" => Ok(Other::GetMetadata),
+        other => {
+            let name: String = other.chars().take(64).collect();
+            Err(ApiError::new(
+                Code::UnknownOperation,
+                format!("this server knows no operation `{name}`"),
+            )
+            .with_details(json!({ "op": name })))
+        }
+    }
+}
+
+fn read_wait(args: WaitArgs, now: Timestamp) -> Result<Wait, ApiError> {
+    let (on, how) = match args {
+        WaitArgs::Token { token_id, how } => (WaitOn::Token(token_id), how),
+        WaitArgs::Stream {
+            stream,
+            correlation_id,
+            how,
+        } => {
+            bounds::correlation_id(correlation_id.as_deref())?;
+            let on = WaitOn::Stream {
+                stream,
+                correlation_id,
+            };
+            (on, how)
+        }
+        WaitArgs::Timer {
+            due_at_ms,
+            duration_ms,
+            how,
+        } => {
+            let due_at = match (due_at_ms, duration_ms) {
+                (Some(at), None) => Timestamp::from_micros(at.saturating_mul(1_000)),
+                (None, Some(span)) => now.after(millis(span)),
+                (Some(_), Some(_)) | (None, None) => {
+                    return Err(ApiError::new(
+                        Code::InvalidBody,
+                        "a timer has either due_at_ms or duration_ms",
+                    ));
+                }
+            };
+            (WaitOn::Timer { due_at }, how)
+        }
+    };
+    let hot_window = how
+        .idle_timeout_ms
+        .map(|span| millis(span).min(limits::HOT_WINDOW_LONGEST));
+    Ok(Wait {
+        on,
+        timeout_at: how.timeout_ms.map(|span| now.after(millis(span))),
+        hot_window,
+        blocking: how.blocking,
+    })
+}
+
+fn millis(span: u64) -> Duration {
+    Duration::from_millis(i64::try_from(span).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+    fn check_refused(op: &str, args: &Value, code: Code) {
+        let error = read(op, args, NOW).err();
+        assert_eq!(
+            error.as_ref().map(ApiError::code),
+            Some(code),
+            "{op} {args}"
+        );
+    }
+
+    #[test]
+    fn waits_have_deadlines_in_time_not_in_spans() {
+        let args = json!({"kind": "timer", "duration_ms": 2_000, "timeout_ms": 500});
+        let Operation::Wait(wait) = read("wait", &args, NOW).unwrap() else {
+            panic!("not a wait");
+        };
+        let WaitOn::Timer { due_at } = wait.on else {
+            panic!("not a timer");
+        };
+        assert_eq!(due_at.as_micros(), 3_000_000);
+        assert_eq!(wait.timeout_at.map(Timestamp::as_micros), Some(1_500_000));
+        assert!(wait.blocking && wait.hot_window.is_none());
+    }
+
+    #[test]
+    fn a_hot_window_is_bounded() {
+        let args = json!({"kind": "stream", "stream": "in", "idle_timeout_ms": 86_400_000});
+        let Operation::Wait(wait) = read("wait", &args, NOW).unwrap() else {
+            panic!("not a wait");
+        };
+        assert_eq!(wait.hot_window, Some(limits::HOT_WINDOW_LONGEST));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_code() {
+        check_refused("fs.read", &json!({}), Code::UnknownOperation);
+        check_refused("wait", &json!({"kind": "timer"}), Code::InvalidBody);
+        check_refused(
+            "wait",
+            &json!({"kind": "token", "token_id": "x"}),
+            Code::InvalidBody,
+        );
+        check_refused("wait", &json!(null), Code::InvalidBody);
+        check_refused(
+            "stream.append",
+            &json!({"stream": "a b", "data": 1}),
+            Code::InvalidBody,
+        );
+        check_refused(
+            "stream.peek",
+            &json!({"stream": "a", "limit": 0}),
+            Code::LimitExceeded,
+        );
+        let long = "x".repeat(2 << 20);
+        check_refused(
+            "stream.append",
+            &json!({"stream": "a", "data": long}),
+            Code::RecordTooLarge,
+        );
+        check_refused(
+            "token.create",
+            &json!({"tags": vec!["t"; 11]}),
+            Code::LimitExceeded,
+        );
+    }
+}

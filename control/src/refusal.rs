@@ -1,0 +1,134 @@
+//! From the store's failures and the domain's refusals to codes and words.
+
+use helmr_api::error::Code;
+use helmr_domain::Refusal;
+use helmr_store::Error;
+use serde_json::json;
+
+use crate::ApiError;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Stale => Refusal::StaleLease.into(),
+            Error::NotFound(object) => not_found(object),
+            Error::Conflict(what) => Self::new(Code::InvalidState, format!("the {what} is taken")),
+            Error::Unavailable(cause) => Self::unavailable(
+                Code::StoreUnavailable,
+                "the store cannot be reached; nothing was changed",
+                &cause,
+            ),
+            Error::Database(_)
+            | Error::Corrupt { .. }
+            | Error::Panicked
+            | Error::Blocked
+            | Error::Migration { .. } => Self::internal(&error),
+        }
+    }
+}
+
+/// The refusal of a look-up that found nothing in the caller's scope.
+pub(crate) fn not_found(object: &'static str) -> ApiError {
+    let code = match object {
+        "task" => Code::TaskNotFound,
+        "sandbox" => Code::SandboxNotFound,
+        "deployment" => Code::DeploymentNotFound,
+        "session" => Code::SessionNotFound,
+        "run" => Code::RunNotFound,
+        "token" => Code::TokenNotFound,
+        "stream" => Code::StreamNotFound,
+        "workspace" => Code::WorkspaceNotFound,
+        "public access token" => Code::PublicTokenNotFound,
+        "blob" => Code::UploadNotFound,
+        "image" => Code::ImageNotFound,
+        "worker" => Code::WorkerNotFound,
+        "wait" => Code::WaitNotFound,
+        other => return ApiError::internal_text(format!("a look-up of a {other} found nothing")),
+    };
+    ApiError::new(code, format!("there is no such {object}"))
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let (code, details) = match &refusal {
+            Refusal::StaleLease => (Code::StaleLease, None),
+            Refusal::TokenExpired => (Code::TokenExpired, None),
+            Refusal::TokenCompletionConflict => (Code::TokenCompletionConflict, None),
+            Refusal::TokenCancelled => (Code::TokenCancelled, None),
+            Refusal::TokenCompleted => (Code::TokenCompleted, None),
+            Refusal::SessionFingerprintMismatch => (Code::SessionFingerprintMismatch, None),
+            Refusal::SessionRunActive { run_id } => {
+                (Code::SessionRunActive, Some(json!({ "run_id": run_id })))
+            }
+            Refusal::SessionNotOpen => (Code::SessionEnded, None),
+            Refusal::ConcurrentWait => (Code::ConcurrentWait, None),
+            Refusal::RunStopping => (Code::RunStopping, None),
+            Refusal::RunFinished => (Code::RunFinished, None),
+            Refusal::RunNotFinished
+            | Refusal::RunNotInState { .. }
+            | Refusal::MachineNotInState { .. }
+            | Refusal::WaitOver => (Code::InvalidState, None),
+            Refusal::MachineBusy => (Code::MachineBusy, None),
+            Refusal::WorkspaceIncompatible { differs } => (
+                Code::WorkspaceIncompatible,
+                Some(json!({ "differs": differs })),
+            ),
+            Refusal::WorkspaceNotActive { state } => {
+                (Code::WorkspaceNotActive, Some(json!({ "state": state })))
+            }
+            Refusal::NoDeployment => (Code::TaskNotFound, None),
+            Refusal::DeploymentNotReady => (Code::DeploymentNotReady, None),
+            Refusal::SecretMissing { names } => {
+                (Code::SecretMissing, Some(json!({ "names": names })))
+            }
+            Refusal::StreamUnknown { stream } => {
+                (Code::StreamNotFound, Some(json!({ "stream": stream })))
+            }
+            Refusal::RecordKeyReused | Refusal::IdempotencyKeyReused => {
+                (Code::IdempotencyKeyReused, None)
+            }
+            Refusal::MetadataTooLarge { limit_bytes } => (
+                Code::MetadataTooLarge,
+                Some(json!({ "limit_bytes": limit_bytes })),
+            ),
+            Refusal::MetadataNotNumber { key } => {
+                (Code::MetadataNotNumber, Some(json!({ "key": key })))
+            }
+            Refusal::PublicTokenSpent => (Code::PublicTokenSpent, None),
+            Refusal::LogOutOfStep { expected } => {
+                (Code::InvalidState, Some(json!({ "expected": expected })))
+            }
+        };
+        let error = Self::new(code, refusal.to_string());
+        match details {
+            Some(details) => error.with_details(details),
+            None => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_inside_says_nothing_of_its_cause() {
+        let error = ApiError::from(Error::Corrupt {
+            object: "runs",
+            column: "state",
+        });
+        assert_eq!(error.code(), Code::Internal);
+        assert!(!error.message().contains("runs") && error.details().is_none());
+        assert!(error.cause().is_some_and(|cause| cause.contains("runs")));
+    }
+
+    #[test]
+    fn a_refusal_keeps_what_a_program_needs() {
+        let error = ApiError::from(Error::Refused(Refusal::SecretMissing {
+            names: vec!["KEY".to_owned()],
+        }));
+        assert_eq!(error.code(), Code::SecretMissing);
+        assert_eq!(error.details(), Some(&json!({ "names": ["KEY"] })));
+    }
+}
