@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::root::Xattrs;
 
 const SUPERBLOCK: u64 = 1024;
 const MAGIC: u32 = 0xe0f5_e1e2;
@@ -196,7 +197,7 @@ impl Erofs {
     }
 
     /// Extended attributes with their full names.
-    pub(super) fn xattrs(&self, inode: &Inode) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub(super) fn xattrs(&self, inode: &Inode) -> Result<Xattrs, Error> {
         let length = xattr_bytes(inode.xattr_count);
         if length == 0 {
             return Ok(Vec::new());
@@ -225,12 +226,8 @@ impl Erofs {
         Ok(found)
     }
 
-    /// One attribute and its length; none for kinds that are not kept.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a name, a value and how long they were"
-    )]
-    fn xattr(&self, entry: &[u8]) -> Result<(Option<(Vec<u8>, Vec<u8>)>, usize), Error> {
+    /// The attribute at the start of `entry`, if it is of a kind that is kept, and its length.
+    fn xattr(&self, entry: &[u8]) -> Result<(Xattrs, usize), Error> {
         let name_end = 4 + usize::from(entry[0]);
         let value_end = name_end + usize::from(u16_at(entry, 2));
         let bad = || self.bad("an attribute is garbled");
@@ -239,9 +236,9 @@ impl Erofs {
         let prefix: &[u8] = match entry[1] {
             1 => b"user.",
             6 => b"security.",
-            _ => return Ok((None, value_end)),
+            _ => return Ok((Vec::new(), value_end)),
         };
-        Ok((Some(([prefix, name].concat(), value.to_vec())), value_end))
+        Ok((vec![([prefix, name].concat(), value.to_vec())], value_end))
     }
 
     fn content(&self, inode: &Inode, limit: u64) -> Result<Vec<u8>, Error> {

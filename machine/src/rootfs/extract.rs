@@ -1,6 +1,6 @@
 //! Takes a directory out of a root image: what a new workspace begins with.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -43,6 +43,7 @@ pub fn extract_subtree(image: &Path, path: &str, into: &Path) -> Result<Option<E
         erofs: &erofs,
         into: &dir,
         linked: HashMap::new(),
+        entered: HashSet::new(),
         done: Extracted::default(),
     };
     extraction.directory(&top, dir.as_fd(), &mut Vec::new())?;
@@ -107,6 +108,8 @@ struct Extraction<'a> {
     into: &'a OwnedFd,
     /// Path of the first name of each file with several.
     linked: HashMap<Nid, Vec<u8>>,
+    /// Directories so far: in an honest image each has one place.
+    entered: HashSet<Nid>,
     done: Extracted,
 }
 
@@ -120,6 +123,9 @@ impl Extraction<'_> {
     ) -> Result<(), Error> {
         if path.len() > DEPTH {
             return Err(self.erofs.bad("its directories are nested too deeply"));
+        }
+        if !self.entered.insert(inode.nid) {
+            return Err(self.erofs.bad("a directory is in two places"));
         }
         for (name, nid) in self.erofs.names(inode)? {
             let child = self.erofs.inode(nid)?;

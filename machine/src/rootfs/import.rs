@@ -112,7 +112,8 @@ pub fn import(
             Flattening::new(&root, limits).apply(&what, tar, Whiteouts::Keep)?;
             (root_path, ImageConfig::default())
         }
-        Content::Image(source, image) => {
+        Content::Image(found) => {
+            let (source, image) = *found;
             let root = Root::create(&root_path)?;
             flatten(&source, &image, &root, limits)?;
             (root_path, image.config)
@@ -136,7 +137,7 @@ enum Content {
     Directory,
     /// At its start.
     Tar(File),
-    Image(Source, Image),
+    Image(Box<(Source, Image)>),
 }
 
 fn open(path: &Path, scratch: &Path, limits: &Limits) -> Result<Opened, Error> {
@@ -163,7 +164,7 @@ fn open(path: &Path, scratch: &Path, limits: &Limits) -> Result<Opened, Error> {
         let image = oci::load(&source)?;
         return Ok(Opened {
             format: Format::OciLayoutDir,
-            content: Content::Image(source, image),
+            content: Content::Image(Box::new((source, image))),
         });
     }
     if !metadata.is_file() {
@@ -180,14 +181,14 @@ fn open(path: &Path, scratch: &Path, limits: &Limits) -> Result<Opened, Error> {
         let image = oci::load(&source)?;
         return Ok(Opened {
             format: Format::OciTar,
-            content: Content::Image(source, image),
+            content: Content::Image(Box::new((source, image))),
         });
     }
     if source.has("manifest.json") {
         let image = docker::load(&source)?;
         return Ok(Opened {
             format: Format::DockerArchive,
-            content: Content::Image(source, image),
+            content: Content::Image(Box::new((source, image))),
         });
     }
     if source.is_empty() {

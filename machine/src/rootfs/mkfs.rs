@@ -35,7 +35,7 @@ pub(super) fn check_installed() -> Result<(), Error> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    started.map(drop).map_err(|error| not_started(error))
+    started.map(drop).map_err(not_started)
 }
 
 /// Packs `root` into `out`.
@@ -78,7 +78,7 @@ struct Partial(PathBuf);
 impl Drop for Partial {
     fn drop(&mut self) {
         // Gone already if it became the real one.
-        let _: std::io::Result<()> = fs::remove_file(&self.0);
+        drop(fs::remove_file(&self.0));
     }
 }
 

@@ -1,6 +1,8 @@
 //! OCI image layouts (image-spec 1.1): index, manifest, config, layers.
 
-use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
+use oci_spec::image::{
+    Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType, OciLayout,
+};
 
 use super::Error;
 use super::digest::Digest;
@@ -34,6 +36,13 @@ pub(super) struct Layer {
 
 /// Reads the image for this host from a layout.
 pub(super) fn load(source: &Source) -> Result<Image, Error> {
+    let layout: OciLayout = parse("oci-layout", &source.read_document("oci-layout")?)?;
+    if !layout.image_layout_version().starts_with("1.") {
+        return Err(Error::malformed(
+            "oci-layout",
+            "it is of another version of the format",
+        ));
+    }
     let index = source.read_document("index.json")?;
     let index = parse_index("index.json", &index)?;
     let mut found = Vec::new();

@@ -19,13 +19,16 @@ const TRIES: u32 = 16;
 const REAL_PATH_BYTES: usize = 3000;
 const REAL_DEPTH: usize = 400;
 
+/// Extended attributes: names and values.
+pub(super) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Owner, mode and attributes of a file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attributes {
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) xattrs: Xattrs,
 }
 
 pub(super) struct Root {
@@ -71,15 +74,11 @@ impl Root {
         } else {
             names.join(&b'/')
         };
+        // The last name may be a link too: the kernel follows it inside the root.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut tries = 0;
         loop {
-            match rustix::fs::openat2(
-                &self.dir,
-                path.as_slice(),
-                directory(),
-                Mode::empty(),
-                IN_ROOT,
-            ) {
+            match rustix::fs::openat2(&self.dir, path.as_slice(), flags, Mode::empty(), IN_ROOT) {
                 Err(Errno::AGAIN) if tries < TRIES => tries += 1,
                 opened => return opened,
             }
