@@ -80,3 +80,12 @@ pub fn sqlite_plan(name: &str) -> Result<Vec<String>> {
         .collect::<rusqlite::Result<Vec<String>>>()?;
     Ok(lines)
 }
+
+/// A way to change a SQLite file behind the store's back.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub fn raw_sqlite(path: &std::path::Path) -> Result<impl Fn(&str) -> Result<()>> {
+    let connection = rusqlite::Connection::open(path)?;
+    Ok(move |command: &str| Ok(connection.execute_batch(command)?))
+}

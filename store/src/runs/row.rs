@@ -80,16 +80,16 @@ sql! {
 
     LIST = concat!(select!(), "WHERE r.organization_id = $1 AND r.project_id = $2
             AND r.environment_id = $3
-            AND ($4 IS NULL OR r.status = $4)
-            AND ($5 IS NULL OR r.task_id = $5)
+            AND (CAST($4 AS TEXT) IS NULL OR r.status = $4)
+            AND (CAST($5 AS TEXT) IS NULL OR r.task_id = $5)
             AND r.id < $6
         ORDER BY r.id DESC
         LIMIT $7");
 
     LIST_OF_SESSION = concat!(select!(), "WHERE r.organization_id = $1 AND r.project_id = $2
             AND r.environment_id = $3
-            AND ($4 IS NULL OR r.status = $4)
-            AND ($5 IS NULL OR r.task_id = $5)
+            AND (CAST($4 AS TEXT) IS NULL OR r.status = $4)
+            AND (CAST($5 AS TEXT) IS NULL OR r.task_id = $5)
             AND r.id < $6
             AND r.session_id = $8
         ORDER BY r.number DESC

@@ -71,9 +71,9 @@ sql! {
 
     LIST = concat!(select!(), "WHERE s.organization_id = $1 AND s.project_id = $2
             AND s.environment_id = $3
-            AND ($4 IS NULL OR s.status = $4)
-            AND ($5 IS NULL OR s.task_id = $5)
-            AND ($6 IS NULL OR s.external_id = $6)
+            AND (CAST($4 AS TEXT) IS NULL OR s.status = $4)
+            AND (CAST($5 AS TEXT) IS NULL OR s.task_id = $5)
+            AND (CAST($6 AS TEXT) IS NULL OR s.external_id = $6)
             AND s.id < $7
         ORDER BY s.id DESC
         LIMIT $8");

@@ -38,7 +38,7 @@ sql! {
     AFTER = concat!("SELECT ", columns!(), "
         FROM stream_records
         WHERE session_id = $1 AND direction = $2 AND stream = $3 AND sequence > $4
-            AND ($5 IS NULL OR correlation_id = $5)
+            AND (CAST($5 AS TEXT) IS NULL OR correlation_id = $5)
         ORDER BY sequence
         LIMIT $6");
 

@@ -45,8 +45,8 @@ sql! {
 
     LIST = concat!(select!(), "WHERE organization_id = $1 AND project_id = $2
             AND environment_id = $3
-            AND ($4 IS NULL OR status = $4)
-            AND ($5 IS NULL OR run_id = $5)
+            AND (CAST($4 AS TEXT) IS NULL OR status = $4)
+            AND (CAST($5 AS TEXT) IS NULL OR run_id = $5)
             AND id < $6
         ORDER BY id DESC
         LIMIT $7");
