@@ -22,8 +22,8 @@ pub(crate) async fn next<T: DeserializeOwned>(
         match follow.next().await? {
             Update::Item(answer) => return Ok(Some(answer)),
             Update::Ended => return Ok(None),
-            Update::Lost(error) => {
-                output.warn(&format!("{error}; trying again, nothing is lost"));
+            Update::Lost(_) => {
+                output.warn("the connection was lost; trying again, nothing is missed");
             }
         }
     }
