@@ -134,6 +134,4 @@ pub struct NewTask {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Created {
     pub deployment: Deployment,
-    /// The same content was deployed before, and that deployment is answered.
-    pub reused: bool,
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::{Json, Router, middleware};
 use bytes::Bytes;
+use helmr_api::error::{ErrorBody, ErrorDetail};
 use helmr_api::http::{
     API_VERSION, API_VERSION_HEADER, CLIENT_HEADER, IDEMPOTENCY_KEY_HEADER,
     IDEMPOTENCY_REPLAYED_HEADER,
@@ -25,13 +26,19 @@ const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Builds everything that is served.
 pub(crate) fn router(control: Control) -> Router {
-    let (public, document) = OpenApiRouter::with_openapi(document())
+    let (browsers, open) = browsers().split_for_parts();
+    let (public, mut document) = OpenApiRouter::with_openapi(document())
         .merge(api())
-        .merge(browsers().layer(cors()))
         .split_for_parts();
+    document.merge(open);
+    // Its own fallback comes first: preflights are answered where no handler takes `OPTIONS`.
+    let browsers = browsers
+        .method_not_allowed_fallback(envelope::no_route)
+        .layer(cors());
     // Written once; a document that cannot be written would be a bug that its test shows.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     public
+        .merge(browsers)
         .route(
             "/api/v1/openapi.json",
             axum::routing::get(move || {
@@ -150,6 +157,8 @@ fn document() -> OpenApi {
         )
         .components(Some(
             ComponentsBuilder::new()
+                .schema_from::<ErrorBody>()
+                .schema_from::<ErrorDetail>()
                 .security_scheme("bearer", bearer)
                 .build(),
         ))

@@ -1,6 +1,7 @@
 //! Deploying: what is taken, what is refused and how.
 
 use anyhow::Result;
+use helmr_domain::Duration;
 use serde_json::{Value, json};
 
 use crate::fixture::{IMAGE, deployed, index, task, upload};
@@ -63,6 +64,7 @@ async fn every_deploy_is_a_new_version_and_promotion_is_apart() -> Result<()> {
         (&second["version"], &second["current"]),
         (&json!("20260601.2"), &json!(false))
     );
+    server.clock.advance(a_moment);
     let again = deploy(server, &index()).await?.ok().body["deployment"].clone();
     assert_eq!(
         (&again["version"], &again["current"]),

@@ -112,19 +112,26 @@ async fn records_are_followed_as_they_come_and_resumed_where_they_stopped() -> R
     let mut resumed = Following::open(server, &format!("{path}?cursor=1"), Some("59")).await?;
     assert_eq!(resumed.next().await?.id.as_deref(), Some("60"));
 
-    // The session's end is the stream's, once its run has ended, too.
-    server
-        .post(&format!("/api/v1/sessions/{session}/cancel"), &json!({}))
+    // The session's end is the stream's.
+    let mut worker = deployed.worker;
+    let assignment = worker.assigned(|pushed| !pushed.runs.is_empty()).await?;
+    worker
+        .machine(server, &assignment, "live", &json!({}))
         .await?
         .ok();
-    let mut worker = deployed.worker;
-    let stopped = worker
-        .assigned(|pushed| pushed.runs.iter().any(|run| run.stop.is_some()))
-        .await;
-    if let Ok(assignment) = stopped {
-        let done = json!({ "result": "stopped", "exit_code": null });
-        worker.run(server, &assignment, "finished", &done).await?;
-    }
+    worker
+        .run(server, &assignment, "started", &json!({}))
+        .await?
+        .ok();
+    let done = json!({ "result": "succeeded", "output": null });
+    worker
+        .run(server, &assignment, "finished", &done)
+        .await?
+        .ok();
+    server
+        .post(&format!("/api/v1/sessions/{session}/close"), &json!({}))
+        .await?
+        .ok();
     let end = resumed.next().await?;
     assert_eq!(end.name.as_deref(), Some("end"));
     resumed.ended().await

@@ -48,7 +48,7 @@ sql! {
 }
 
 /// Makes a deployment out of a bundle that is uploaded, already `deployed`, and promotes it if asked to. The version is
-/// the day of `at` in UTC and a number. The same content again is the same deployment.
+/// the day of `at` in UTC and a number. Each call makes a version of its own; equal content shares what it stored.
 ///
 /// # Errors
 /// `Refused(IdempotencyKeyReused)`; `Conflict` if two tasks, sandboxes or streams have one name.
@@ -64,19 +64,14 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Created>> {
     if let Some(kept) = idempotency::replayed(tx, scope, &origin, at).await? {
         return Ok(kept);
     }
-    let found = row::find_by_content(tx, scope, &input.content_hash).await?;
-    let reused = found.is_some();
-    let id = match found {
-        Some(found) => found.id,
-        None => insert(tx, input).await?,
-    };
+    let id = insert(tx, input).await?;
     if input.promote {
         promote_in(tx, scope, id, at).await?;
     }
     let deployment = row::get(tx, scope, id)
         .await?
         .ok_or(Error::NotFound("deployment"))?;
-    let created = Created { deployment, reused };
+    let created = Created { deployment };
     idempotency::keep(tx, scope, origin, created, at).await
 }
 

@@ -44,11 +44,6 @@ sql! {
         ORDER BY d.id DESC
         LIMIT $5");
 
-    FIND_BY_CONTENT = concat!(select!(), "WHERE d.environment_id = $1 AND d.content_hash = $2
-            AND d.status = 'deployed'
-        ORDER BY d.id DESC
-        LIMIT 1");
-
     CURRENT = "SELECT deployment_id
         FROM promotions
         WHERE environment_id = $1 AND organization_id = $2 AND project_id = $3
@@ -173,18 +168,6 @@ pub(super) async fn list(
     ];
     let found = tx.rows(&LIST, bound).await?;
     found.into_iter().map(read).collect()
-}
-
-pub(super) async fn find_by_content(
-    tx: &mut Tx,
-    scope: Scope,
-    content_hash: &str,
-) -> Result<Option<Deployment>> {
-    let bound = params![scope.environment, content_hash];
-    tx.find(&FIND_BY_CONTENT, bound)
-        .await?
-        .map(read)
-        .transpose()
 }
 
 /// The promoted deployment's id.

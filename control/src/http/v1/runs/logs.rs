@@ -15,7 +15,7 @@ use helmr_domain::{EventKind, RunId};
 use helmr_store::events::Event;
 use helmr_store::runs::{self, LogStream, Segment};
 use helmr_store::{Hint, Subject};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::events::RunEnded;
 use super::read;
@@ -30,6 +30,9 @@ use crate::{ApiError, Control, ops};
 
 /// Events looked at in one go, of which some may be of other kinds.
 const EVENTS: u32 = 200;
+
+/// Stands where output was cut: what was printed from there on is not kept.
+const CUT: &str = "\n[the log ends here: what was printed from here on is not kept]\n";
 
 /// Lists what a run printed and logged, oldest first, or follows it until the run's end.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/logs", operation_id = "list_run_logs", tag = "runs",
@@ -156,16 +159,19 @@ impl Log {
         };
         if let Some(stream) = stream {
             let number = |name: &str| told.get(name).and_then(Value::as_u64);
-            let offset = number("offset").unwrap_or(0);
-            let size = number("size_bytes").unwrap_or(0);
-            item.offset = Some(offset);
-            if size > 0 {
-                let bytes = output.range(self, stream, offset, size).await?;
-                (item.data, item.encoding) = match String::from_utf8(bytes) {
-                    Ok(text) => (text, Encoding::Utf8),
-                    Err(error) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
-                };
+            if let Some(cut_at) = number("cut_at") {
+                item.offset = Some(cut_at);
+                item.data = CUT.to_owned();
+                item.fields = Some(json!({ "cut_at": cut_at }));
+                return Ok(Some(item));
             }
+            let (start, end) = (number("start").unwrap_or(0), number("end").unwrap_or(0));
+            item.offset = Some(start);
+            let bytes = output.range(self, stream, start, end).await?;
+            (item.data, item.encoding) = match String::from_utf8(bytes) {
+                Ok(text) => (text, Encoding::Utf8),
+                Err(error) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
+            };
         }
         Ok(Some(item))
     }
@@ -184,11 +190,11 @@ impl Output {
         &mut self,
         log: &Log,
         stream: LogStream,
-        offset: u64,
-        size: u64,
+        start: u64,
+        end: u64,
     ) -> Result<Vec<u8>, ApiError> {
         let is_stdout = stream == LogStream::Stdout;
-        let (mut at, end) = (offset, offset.saturating_add(size));
+        let mut at = start;
         let mut bytes = Vec::new();
         while at < end {
             if !self.0.contains_key(&(is_stdout, at)) {
@@ -199,7 +205,7 @@ impl Output {
                     self.0.insert((is_stdout, segment.offset), segment);
                 }
             }
-            // What was cut away is told by the log itself.
+            // A range that is told is kept as long as the run is; one that is not there has nothing to show.
             let Some(segment) = self.0.remove(&(is_stdout, at)) else {
                 break;
             };
