@@ -60,15 +60,17 @@ fn modified(path: &Path) -> Option<std::time::SystemTime> {
 }
 
 fn pack(workspace: &Workspace) -> Result<()> {
-    let staging = workspace.path("target/sdk/pack");
-    if staging.exists() {
-        std::fs::remove_dir_all(&staging)
-            .with_context(|| format!("empty {}", staging.display()))?;
-    }
-    std::fs::create_dir_all(&staging).with_context(|| format!("make {}", staging.display()))?;
+    let out = workspace.path("target/sdk");
+    std::fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
+    // Of its own: another build may run beside this one.
+    let staging = tempfile::Builder::new()
+        .prefix("pack-")
+        .tempdir_in(&out)
+        .with_context(|| format!("make a folder in {}", out.display()))?;
+    let staging = staging.path();
     let printed = npm(workspace)?
         .args(["pack", "--silent", "--ignore-scripts", "--pack-destination"])
-        .args([&staging])
+        .args([staging])
         .output()?;
     let name = printed
         .lines()
@@ -76,10 +78,9 @@ fn pack(workspace: &Workspace) -> Result<()> {
         .context("npm pack named no file")?
         .trim();
     let package = staging.join(name);
-    let kit = kit(workspace, &staging, &package)?;
+    let kit = kit(workspace, staging, &package)?;
     publish(&package, &workspace.sdk_package())?;
-    publish(&kit, &workspace.sdk_kit())?;
-    std::fs::remove_dir_all(&staging).with_context(|| format!("remove {}", staging.display()))
+    publish(&kit, &workspace.sdk_kit())
 }
 
 /// Makes a `node_modules` with the package and what it loads, as a compressed tar. The same files give the same bytes.
