@@ -218,6 +218,21 @@ fn a_blob_that_is_not_what_it_is_called_is_refused() {
 }
 
 #[test]
+fn a_layer_that_only_unpacks_to_the_same_is_refused() {
+    let workshop = Workshop::new();
+    let mut image = Image::packed(&[(layers()[0].clone(), Packing::Gzip)]);
+    let (_, layer) = image
+        .files
+        .iter_mut()
+        .find(|(_, bytes)| bytes.starts_with(&[0x1f, 0x8b]))
+        .unwrap();
+    // The time in the header of gzip.
+    layer[4] ^= 1;
+    let refused = workshop.import_bytes(&image.tar()).unwrap_err();
+    assert_eq!(refused.code(), "image_digest_mismatch");
+}
+
+#[test]
 fn a_layer_whose_unpacked_text_differs_is_refused() {
     let workshop = Workshop::new();
     let layers = layers();
