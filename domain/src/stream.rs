@@ -118,6 +118,9 @@ mod tests {
         positions.consume(1);
         assert!(!positions.has_unread(1) && positions.has_unread(2));
         positions.consume(3);
-        assert_eq!([1, 2, 3, 4].map(|last| positions.unread(last)), [0, 1, 1, 2]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|last| positions.unread(last)),
+            [0, 1, 1, 2]
+        );
     }
 }

@@ -1,0 +1,29 @@
+//! Read positions are a set of what was consumed.
+
+use std::collections::BTreeSet;
+
+use helmr_domain::stream::Positions;
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn positions_are_the_set_of_consumed_sequences(consumed in prop::collection::vec(1_u64..40, 0..80)) {
+        let mut positions = Positions::default();
+        let mut model = BTreeSet::new();
+        for sequence in consumed {
+            prop_assert_eq!(positions.consume(sequence), model.insert(sequence));
+            // Everything below the lowest unread one is consumed, and it is not.
+            let lowest = positions.lowest_unread();
+            prop_assert!((1..lowest).all(|below| model.contains(&below)));
+            prop_assert!(!model.contains(&lowest));
+            prop_assert!(positions.consumed_above().iter().all(|above| *above > lowest));
+            for sequence in 1..=41 {
+                prop_assert_eq!(positions.is_unread(sequence), !model.contains(&sequence));
+            }
+            let unread = (1..=20).filter(|sequence| !model.contains(sequence)).count();
+            prop_assert_eq!(positions.unread(20), unread as u64);
+            let stored = Positions::from_stored(lowest, positions.consumed_above().clone());
+            prop_assert_eq!(&stored, &positions);
+        }
+    }
+}
