@@ -16,8 +16,9 @@ mod silence;
 mod spawn;
 mod user;
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,6 +41,10 @@ fn main() -> ExitCode {
 
 fn start(host_dir: PathBuf) -> io::Result<()> {
     let _reserved = spawn::reserve_channel_descriptor()?;
+    if nix::unistd::Pid::this().as_raw() == 1 {
+        // An image may come without it; without root's help nobody else could use what the runtime makes in its place.
+        let _as_it_is = std::fs::set_permissions("/tmp", Permissions::from_mode(0o1777));
+    }
     // Orphans of a run stay below the agent also where it is not process 1.
     nix::sys::prctl::set_child_subreaper(true)?;
     let mut boot_id = vec![0; 16];

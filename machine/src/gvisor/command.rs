@@ -24,7 +24,22 @@ pub(super) struct Runsc {
 enum Report<'a> {
     Stderr,
     /// Calls that make a sandbox hand their own descriptors on to it, so they must have none that lead anywhere.
-    Log(&'a Path),
+    Log(Bundle<'a>),
+}
+
+/// What a sandbox is made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bundle<'a> {
+    pub(super) container: &'a str,
+    pub(super) directory: &'a Path,
+    /// Medium of the root's overlay.
+    pub(super) overlay: &'a str,
+}
+
+impl Bundle<'_> {
+    fn log(&self) -> PathBuf {
+        self.directory.join("runsc.log")
+    }
 }
 
 impl Runsc {
@@ -70,25 +85,29 @@ impl Runsc {
             .await
     }
 
-    /// Makes a sandbox by `operation` (`run` or `restore`) from the bundle at `bundle`. The sandbox outlives the call and
-    /// this process.
+    /// Makes a sandbox by `operation` (`run` or `restore`) from the bundle at `bundle`, whose changes to the root go to
+    /// `overlay`. The sandbox outlives the call and this process.
     pub(super) async fn launch(
         &self,
         operation: &'static str,
         arguments: &[&OsStr],
-        (container, bundle): (&str, &Path),
+        bundle: Bundle<'_>,
         deadline: Duration,
     ) -> Result<(), Error> {
-        let log = bundle.join(format!("{operation}.log"));
         let mut all = vec![
             OsStr::new("-detach"),
             OsStr::new("-bundle"),
-            bundle.as_os_str(),
+            bundle.directory.as_os_str(),
         ];
         all.extend(arguments);
-        self.run(operation, &all, container, (deadline, Report::Log(&log)))
-            .await
-            .map(drop)
+        self.run(
+            operation,
+            &all,
+            bundle.container,
+            (deadline, Report::Log(bundle)),
+        )
+        .await
+        .map(drop)
     }
 
     async fn run(
@@ -114,8 +133,9 @@ impl Runsc {
             .stdin(Stdio::null());
         match report {
             Report::Stderr => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
-            Report::Log(path) => command
-                .arg(flag("--log=", path))
+            Report::Log(bundle) => command
+                .arg(flag("--log=", &bundle.log()))
+                .arg(format!("--overlay2=root:{}", bundle.overlay))
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
         };
@@ -129,7 +149,7 @@ impl Runsc {
         }
         let told = match report {
             Report::Stderr => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Report::Log(path) => last_message(&fs::read(path).unwrap_or_default()),
+            Report::Log(bundle) => last_message(&fs::read(bundle.log()).unwrap_or_default()),
         };
         Err(Error::Refused {
             operation,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::cgroup::Cgroups;
-use super::command::Runsc;
+use super::command::{Bundle, Runsc};
 use super::process::{Role, all_of};
 use super::{image, remains, spec};
 use crate::{Attempt, Capabilities, Driver, Error, Presence, RuntimeIdentity, Spec, Stats};
@@ -72,6 +72,26 @@ impl Gvisor {
         Ok(())
     }
 
+    async fn launch(
+        &self,
+        operation: &'static str,
+        arguments: &[&OsStr],
+        (attempt, spec): (&Attempt, &Spec),
+        deadline: Duration,
+    ) -> Result<(), Error> {
+        let container = attempt.container();
+        spec::write_bundle(spec, &self.cgroups.path_of(&container))?;
+        let overlay = spec::overlay(spec);
+        let bundle = Bundle {
+            container: &container,
+            directory: &spec.attempt_dir,
+            overlay: &overlay,
+        };
+        self.runsc
+            .launch(operation, arguments, bundle, deadline)
+            .await
+    }
+
     fn sandbox_pid(&self, container: &str) -> Option<i32> {
         let mut processes = all_of(self.runsc.root()).into_iter();
         let sandbox = processes
@@ -95,11 +115,7 @@ impl Driver for Gvisor {
     }
 
     async fn start(&self, attempt: &Attempt, spec: &Spec, deadline: Duration) -> Result<(), Error> {
-        let container = attempt.container();
-        spec::write_bundle(spec, &self.cgroups.path_of(&container))?;
-        self.runsc
-            .launch("run", &[], (&container, &spec.attempt_dir), deadline)
-            .await
+        self.launch("run", &[], (attempt, spec), deadline).await
     }
 
     async fn pause(&self, attempt: &Attempt, deadline: Duration) -> Result<(), Error> {
@@ -160,20 +176,12 @@ impl Driver for Gvisor {
         image_dir: &Path,
         deadline: Duration,
     ) -> Result<(), Error> {
-        let container = attempt.container();
-        spec::write_bundle(spec, &self.cgroups.path_of(&container))?;
         let arguments = [
             OsStr::new("-direct"),
             OsStr::new("-image-path"),
             image_dir.as_os_str(),
         ];
-        self.runsc
-            .launch(
-                "restore",
-                &arguments,
-                (&container, &spec.attempt_dir),
-                deadline,
-            )
+        self.launch("restore", &arguments, (attempt, spec), deadline)
             .await
     }
 
@@ -185,7 +193,12 @@ impl Driver for Gvisor {
         // It tidies what it knows of; what it does not know of is no failure, and what it leaves is removed below.
         if let Err(error) = self
             .runsc
-            .call("delete", &[OsStr::new("-force")], &container, deadline)
+            .call(
+                "delete",
+                &[OsStr::new("-force")],
+                &container,
+                until.saturating_duration_since(Instant::now()),
+            )
             .await
         {
             tracing::debug!(container, %error, "delete a machine's state");

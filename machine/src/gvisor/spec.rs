@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::{Error, Spec};
 
 /// What the agent and its processes may do: the usual set of a container. CAP_SYS_RESOURCE and CAP_SYS_ADMIN stay out:
-/// root with either is not bound by `RLIMIT_NPROC`.
-const CAPABILITIES: [&str; 13] = [
+/// root with either is not bound by `RLIMIT_NPROC`. CAP_SYS_PTRACE lets the agent tell whose process an orphan is.
+const CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -23,6 +23,7 @@ const CAPABILITIES: [&str; 13] = [
     "CAP_SETPCAP",
     "CAP_SETUID",
     "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
 ];
 
 const GUEST_PROGRAM: &str = "/run/helmr/guest/helmr-guest";
@@ -39,6 +40,11 @@ pub(super) fn write_bundle(spec: &Spec, cgroup: &str) -> Result<(), Error> {
     fs::write(&path, text).map_err(Error::io("write", &path))
 }
 
+/// Where changes to the root go: an unnamed file in the attempt's directory, so that they cost disk and not memory.
+pub(super) fn overlay(spec: &Spec) -> String {
+    format!("dir={}", spec.attempt_dir.display())
+}
+
 fn config(spec: &Spec, cgroup: &str) -> Value {
     let namespaces = ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({ "type": kind }));
     json!({
@@ -51,7 +57,7 @@ fn config(spec: &Spec, cgroup: &str) -> Value {
         "annotations": {
             "dev.gvisor.spec.rootfs.source": spec.root_image,
             "dev.gvisor.spec.rootfs.type": "erofs",
-            "dev.gvisor.spec.rootfs.overlay": "memory",
+            "dev.gvisor.spec.rootfs.overlay": overlay(spec),
         },
         "linux": {
             "cgroupsPath": cgroup,
@@ -92,17 +98,25 @@ fn process(spec: &Spec) -> Value {
 }
 
 fn mounts(spec: &Spec) -> Value {
+    // What is in a tmpfs counts as memory, but as no process's: over the limit the machine itself would die of it.
+    let shared_memory = format!("size={}", spec.limits.memory_bytes / 4);
     json!([
         { "destination": "/proc", "type": "proc", "source": "proc" },
-        { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+        tmpfs("/dev", &["mode=755"]),
         { "destination": "/dev/pts", "type": "devpts", "source": "devpts" },
-        { "destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs" },
+        tmpfs("/dev/shm", &["mode=1777", &shared_memory]),
         { "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"] },
-        bind("/run/helmr/host", &spec.host_dir, "rw"),
+        // gVisor lays a tmpfs without limit over an empty /tmp. With this in it, it is not empty.
+        tmpfs("/tmp/.X11-unix", &["mode=1777", "size=1m"]),
+        bind("/run/helmr/host", &spec.host_dir, "ro"),
         bind("/run/helmr/bundles", &spec.bundles_dir, "ro"),
         bind("/run/helmr/guest", &spec.guest_dir, "ro"),
         bind(&spec.mount_path, &spec.workspace_dir, "rw"),
     ])
+}
+
+fn tmpfs(destination: &str, options: &[&str]) -> Value {
+    json!({ "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options })
 }
 
 fn bind(destination: &str, source: &Path, access: &str) -> Value {

@@ -1,5 +1,6 @@
 //! Connections: accepts them at once, lets one that greets rightly carry the channel, closes the rest.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,13 @@ use bytes::BytesMut;
 use helmr_guest_wire::{Body, Frame, Hello, decode, encode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::shared::{Cut, Shared};
 
-/// Connections that have yet to greet; more are closed at once.
+/// Connections that have yet to greet. Of more the oldest is closed: an agent greets at once, so what has waited longest
+/// is least likely to be one.
 const MAX_STRANGERS: usize = 8;
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
@@ -24,14 +26,18 @@ const READ_BYTES: usize = 64 << 10;
 /// Runs until it is aborted.
 pub(super) async fn carry(listener: UnixListener, shared: Arc<Shared>) {
     let mut strangers = JoinSet::new();
+    let mut waiting: VecDeque<AbortHandle> = VecDeque::new();
     let mut carrying = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if strangers.len() < MAX_STRANGERS => {
-                    strangers.spawn(timeout(HELLO_WITHIN, greet(stream)));
+                Ok((stream, _)) => {
+                    waiting.retain(|stranger| !stranger.is_finished());
+                    while waiting.len() >= MAX_STRANGERS {
+                        waiting.pop_front().inspect(AbortHandle::abort);
+                    }
+                    waiting.push_back(strangers.spawn(timeout(HELLO_WITHIN, greet(stream))));
                 }
-                Ok(_surplus) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: the guest dials again.
                     tracing::warn!(attempt = shared.attempt(), %error, "accept a guest's connection");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use helmr_guest_wire::{Exit, RunPhase};
+use helmr_guest_wire::{Body, Exit, RunPhase, StopMachine};
 use helmr_machine::host::{self, Listener};
 use helmr_machine::{Driver as _, Presence};
 use serde_json::json;
@@ -234,4 +234,18 @@ pub(crate) async fn what_exists_is_listed(rig: &impl Rig) {
     );
     live.kill(rig).await;
     assert_eq!(rig.driver().list().await.unwrap(), []);
+}
+
+pub(crate) async fn a_stopped_machine_is_gone_by_itself(rig: &impl Rig) {
+    let live = counting(rig).await;
+    live.link.send(Body::StopMachine(StopMachine {})).unwrap();
+    let gone = async {
+        while rig.driver().presence(&live.attempt).await.unwrap() != Presence::Gone {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, gone)
+        .await
+        .expect("the machine to be gone");
+    live.kill(rig).await;
 }

@@ -179,7 +179,7 @@ async fn a_machine_sees_its_mounts_its_user_and_no_more() {
     let mut live = Live::start(&rig, 1).await;
     live.shell(
         "touch /workspace/made /tmp/made /etc/made && echo writable
-         touch /run/helmr/bundles/x /run/helmr/guest/x /sys/x 2>&1 | grep -c -i read-only
+         touch /run/helmr/host/x /run/helmr/bundles/x /run/helmr/guest/x /sys/x 2>&1 | grep -c -i read-only
          hostname; pwd; nproc; grep CapEff /proc/self/status
          cat /proc/net/dev | grep -c :; ls /run/helmr; cat /proc/1/comm; id -u",
     );
@@ -190,11 +190,11 @@ async fn a_machine_sees_its_mounts_its_user_and_no_more() {
         lines,
         [
             "writable",
-            "3",
+            "4",
             "sandbox",
             "/workspace",
             "2",
-            "CapEff:\t00000000a80405fb",
+            "CapEff:\t00000000a80c05fb",
             "1",
             "bundles",
             "guest",
@@ -225,5 +225,112 @@ async fn a_missing_image_is_refused_in_the_runtimes_own_words() {
     assert!(error.contains("nowhere.erofs"), "{error}");
     rig.driver().kill(&attempt, DEADLINE).await.unwrap();
     assert_eq!(rig.remains(&attempt), Vec::<String>::new());
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_to_the_root_cost_disk_not_memory_and_are_parked_with_it() {
+    let rig = Gvisor::new().await;
+    let attempt = attempt(1);
+    let mut spec = spec(&rig, &attempt);
+    spec.limits.memory_bytes = 192 << 20;
+    let mut live = Live::start_with(&rig, attempt, spec).await;
+    live.run(start_run(&[
+        "bash",
+        "-c",
+        "stat -c %a /tmp; echo kept > /etc/mark; rm /etc/hostname
+         for file in /tmp/big /root/big; do head -c 150000000 /dev/urandom > $file && md5sum $file >> /sums; done
+         echo written; read -r init <&3; read -r line <&3
+         md5sum --quiet -c /sums && cat /etc/mark && ! test -e /etc/hostname && echo whole",
+    ]));
+    live.until_printed("written").await;
+    assert!(
+        live.printed().starts_with("1777\n"),
+        "everybody may use /tmp: {}",
+        live.printed()
+    );
+    let parked = live.park(&rig).await;
+    let mut live = Live::restore(&rig, 2, &parked).await;
+    live.say("go on");
+    live.until_printed("kept\nwhole\n").await;
+    assert_eq!(live.until_exit().await.code, Some(0));
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filling_memory_by_files_is_refused_before_the_machine_dies_of_it() {
+    let rig = Gvisor::new().await;
+    let mut live = Live::start(&rig, 1).await;
+    live.shell("for d in /dev/shm /tmp/.X11-unix; do head -c 1000000000 /dev/zero > $d/x; done; echo survived");
+    live.until_printed("survived").await;
+    assert_eq!(
+        live.printed().matches("No space left").count(),
+        2,
+        "{}",
+        live.printed()
+    );
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_reaches_orphans_of_another_user() {
+    let rig = Gvisor::new().await;
+    let mut live = Live::start(&rig, 1).await;
+    let start = start_run(&[
+        "bash",
+        "-c",
+        "cd /tmp; (setsid sleep 1000 & ) ; sleep 0.1; echo started; sleep 1001",
+    ]);
+    live.run(helmr_guest_wire::StartRun {
+        user: "1234:1234".to_owned(),
+        ..start
+    });
+    live.until_printed("started").await;
+    live.signal(9);
+    live.until_exit().await;
+    let count = start_run(&["bash", "-c", "grep -l sleep /proc/[0-9]*/comm | wc -l"]);
+    live.run(helmr_guest_wire::StartRun {
+        attempt_number: 2,
+        ..count
+    });
+    live.until_exit().await;
+    assert_eq!(live.printed(), "started\n0\n");
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_hears_no_worker_stands_still_until_one_speaks() {
+    let rig = Gvisor::new().await;
+    let mut live = Live::start(&rig, 1).await;
+    live = live.take_over_with(Some(Duration::from_secs(1))).await;
+    live.shell("n=0; while true; do n=$((n+1)); echo $n > /workspace/new; mv /workspace/new /workspace/n; sleep 0.01; done");
+    let path = rig.path().join("tree/n");
+    let count = || fs::read_to_string(&path).unwrap_or_default();
+    let silent = live.fall_silent();
+    let stands_still = async {
+        loop {
+            let before = count();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if !before.is_empty() && before == count() {
+                return before;
+            }
+        }
+    };
+    let stood_at = tokio::time::timeout(DEADLINE, stands_still)
+        .await
+        .expect("it to stand still");
+    let live = silent.take_over_with(None).await;
+    let goes_on = async {
+        while count() == stood_at {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, goes_on)
+        .await
+        .expect("it to go on");
+    live.kill(&rig).await;
     rig.retire().await;
 }

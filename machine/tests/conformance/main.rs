@@ -41,6 +41,7 @@ macro_rules! promises {
                 presence_tells_running_paused_and_gone,
                 killing_is_repeatable_and_fine_for_what_never_started,
                 what_exists_is_listed,
+                a_stopped_machine_is_gone_by_itself,
             ]
         );
     };

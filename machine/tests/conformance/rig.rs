@@ -86,14 +86,27 @@ pub(crate) struct Live {
     /// Whether frames are acknowledged as they are taken.
     pub(crate) acknowledging: bool,
     /// The last frame taken for good: a restored guest may tell it again.
-    last: u64,
+    pub(crate) last: u64,
     printed: Vec<u8>,
 }
 
 /// A machine that is an image now.
 pub(crate) struct Parked {
     pub(crate) image: PathBuf,
-    last: u64,
+    pub(crate) last: u64,
+}
+
+/// A live machine that no worker listens to.
+pub(crate) struct Silent {
+    attempt: Attempt,
+    spec: Spec,
+}
+
+impl Silent {
+    pub(crate) async fn take_over_with(self, silence_limit: Option<Duration>) -> Live {
+        let listener = Listener::bind(&self.spec.host_dir, &self.attempt, silence_limit).unwrap();
+        Live::greeted(self.attempt, self.spec, &listener).await
+    }
 }
 
 impl Live {
@@ -123,7 +136,7 @@ impl Live {
         }
     }
 
-    async fn greeted(attempt: Attempt, spec: Spec, listener: &Listener) -> Self {
+    pub(crate) async fn greeted(attempt: Attempt, spec: Spec, listener: &Listener) -> Self {
         let link = listener.greeted(DEADLINE).await.unwrap();
         Self {
             attempt,
@@ -137,9 +150,19 @@ impl Live {
 
     /// A worker that remembers nothing takes over.
     pub(crate) async fn take_over(self) -> Self {
-        drop(self.link);
-        let listener = Listener::bind(&self.spec.host_dir, &self.attempt, None).unwrap();
-        Self::greeted(self.attempt, self.spec, &listener).await
+        self.take_over_with(None).await
+    }
+
+    pub(crate) async fn take_over_with(self, silence_limit: Option<Duration>) -> Self {
+        self.fall_silent().take_over_with(silence_limit).await
+    }
+
+    /// The worker goes away.
+    pub(crate) fn fall_silent(self) -> Silent {
+        Silent {
+            attempt: self.attempt,
+            spec: self.spec,
+        }
     }
 
     pub(crate) fn run(&self, start: StartRun) {
