@@ -41,8 +41,28 @@ pub(super) struct LineLane {
     pub(super) output: mpsc::Sender<Item>,
     pub(super) heard: mpsc::Sender<Heard>,
     pub(super) events: mpsc::Receiver<Event>,
+    pub(super) turn: Turn,
     /// How the run ended was told; what comes after it is not believed.
     pub(super) told: bool,
+}
+
+/// When a run's lines may be passed on.
+///
+/// What a task says after it was told an outcome must not be heard before the outcome's delivery: its next wait would
+/// find the one before still open.
+pub(super) struct Turn {
+    /// The machine is live for everyone, and the outcomes that its runs were to be told are on their way.
+    pub(super) open: watch::Receiver<bool>,
+    /// Outcomes that were sent and whose delivery is not committed.
+    pub(super) undelivered: watch::Receiver<usize>,
+}
+
+impl Turn {
+    async fn come(&mut self) {
+        // The senders live as long as the relay, and this lane no longer than that.
+        drop(self.open.wait_for(|open| *open).await);
+        drop(self.undelivered.wait_for(|count| *count == 0).await);
+    }
 }
 
 /// Why a lane cannot go on.
@@ -61,6 +81,7 @@ impl LineLane {
     /// Runs until the process is gone and its end told.
     pub(super) async fn run(mut self) -> Result<(), Broken> {
         while let Some(event) = self.events.recv().await {
+            self.turn.come().await;
             match event {
                 Event::Said { position, said } => self.take(position, said).await?,
                 Event::Exited { position, exit } => {

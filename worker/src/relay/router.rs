@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::acks::Acks;
-use super::lane::{Broken, Event, LineLane};
+use super::lane::{Broken, Event, LineLane, Turn};
 use super::line::{self, Said};
 use super::output::{Item, OutputLane};
 use super::speech::Speech;
@@ -46,13 +46,26 @@ struct Shared {
     speech: Speech,
     directive: watch::Receiver<Directive>,
     heard: mpsc::Sender<Heard>,
+    open: watch::Sender<bool>,
     lanes: Mutex<HashMap<RunKey, Lanes>>,
 }
 
 struct Lanes {
     lines: mpsc::Sender<Event>,
     output: mpsc::Sender<Item>,
+    undelivered: Arc<watch::Sender<usize>>,
     _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+/// An outcome on its way to a run. Dropped when its delivery is committed, or cannot be any more.
+pub(crate) struct Delivering(Option<Arc<watch::Sender<usize>>>);
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        if let Some(undelivered) = &self.0 {
+            undelivered.send_modify(|count| *count = count.saturating_sub(1));
+        }
+    }
 }
 
 impl Relay {
@@ -71,6 +84,7 @@ impl Relay {
             speech: speech.clone(),
             directive,
             heard,
+            open: watch::Sender::new(false),
             lanes: Mutex::default(),
         });
         for known in &link.greeting().runs {
@@ -97,6 +111,21 @@ impl Relay {
         &self.speech
     }
 
+    /// Lets the runs be heard: the machine is live for everyone, and what they were to be told is on its way.
+    pub(crate) fn open_up(&self) {
+        self.shared.open.send_replace(true);
+    }
+
+    /// Notes, before an outcome is sent, that what its run says next is to wait for its delivery.
+    pub(crate) fn delivering(&self, run: RunKey) -> Delivering {
+        let lanes = self.shared.lanes();
+        let undelivered = lanes.get(&run).map(|lanes| Arc::clone(&lanes.undelivered));
+        if let Some(undelivered) = &undelivered {
+            undelivered.send_modify(|count| *count += 1);
+        }
+        Delivering(undelivered)
+    }
+
     /// Lets frames of a run in. To be called before its process is asked for.
     pub(crate) fn know(&self, run: RunKey) {
         self.shared.know(run);
@@ -117,7 +146,7 @@ impl Relay {
     }
 
     /// How many frames of the guest are not dealt with, now and whenever that changes.
-    pub(crate) fn open(&self) -> watch::Receiver<usize> {
+    pub(crate) fn unsettled(&self) -> watch::Receiver<usize> {
         self.shared.acks.open()
     }
 }
@@ -135,6 +164,7 @@ impl Shared {
     fn open_lanes(self: &Arc<Self>, run: RunKey) -> Lanes {
         let (lines, events) = mpsc::channel(LINES);
         let (output, items) = mpsc::channel(OUTPUT_ITEMS);
+        let undelivered = Arc::new(watch::Sender::new(0));
         let line_lane = LineLane {
             run,
             reports: self.reports.clone(),
@@ -144,6 +174,10 @@ impl Shared {
             output: output.clone(),
             heard: self.heard.clone(),
             events,
+            turn: Turn {
+                open: self.open.subscribe(),
+                undelivered: undelivered.subscribe(),
+            },
             told: false,
         };
         let output_lane = OutputLane {
@@ -172,6 +206,7 @@ impl Shared {
         Lanes {
             lines,
             output,
+            undelivered,
             _tasks: [
                 AbortOnDropHandle::new(lines_task),
                 AbortOnDropHandle::new(output_task),

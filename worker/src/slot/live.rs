@@ -29,7 +29,7 @@ impl<D: Driver> Tenure<D> {
     pub(super) async fn live(&mut self, machine: &mut Machine) -> Result<Next, Ending> {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut open = machine.relay.open();
+        let mut open = machine.relay.unsettled();
         let mut away_since = None;
         loop {
             let directive = self.directive.borrow_and_update().clone();
@@ -39,6 +39,7 @@ impl<D: Driver> Tenure<D> {
                 if let Some(assignment) = &directive.assignment {
                     self.open_workspace(assignment)?;
                     self.reconcile(machine, assignment).await?;
+                    machine.relay.open_up();
                     until = self.next_kill(machine, assignment);
                 }
                 let busy = *open.borrow_and_update() > 0 || !machine.deliveries.is_empty();

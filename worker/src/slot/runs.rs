@@ -176,6 +176,7 @@ impl<D: Driver> Tenure<D> {
         }
         let (key, wait_id) = (key_of(run), decided.wait_id);
         let line = relay::outcome(decided.call_no, &decided.outcome);
+        let delivering = machine.relay.delivering(key);
         let speech = machine.relay.speech().clone();
         let sent = speech
             .line(key, line)
@@ -186,7 +187,9 @@ impl<D: Driver> Tenure<D> {
         machine.deliveries.spawn(async move {
             speech.taken(sent).await?;
             fault::point(points::DELIVER_AFTER_ACK);
-            match reports.delivered(key, wait_id).await {
+            let delivered = reports.delivered(key, wait_id).await;
+            drop(delivering);
+            match delivered {
                 Err(Failure::Stale) => Err(Failure::Stale.into()),
                 Err(refused) => {
                     // The run ended meanwhile: nobody waits for it.

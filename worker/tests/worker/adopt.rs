@@ -6,7 +6,7 @@ use anyhow::Result;
 use helmr_machine::scripted::{Effect, Operation, Step};
 use serde_json::json;
 
-use crate::control::Machine;
+use crate::ledger::Machine;
 use crate::park::waits;
 use crate::world::{World, says};
 
@@ -139,13 +139,62 @@ async fn a_report_whose_answer_was_lost_is_made_again_and_counts_once() -> Resul
 }
 
 #[tokio::test]
+async fn what_a_task_says_after_an_outcome_is_heard_after_its_delivery() -> Result<()> {
+    let (mut world, run) = World::with_run(vec![
+        says::started(),
+        says::wait(1, 600_000),
+        says::answered(1),
+        says::wait(2, 600_000),
+        says::answered(2),
+        says::finished(),
+        Step::Exit(0),
+    ])
+    .await?;
+    world
+        .control
+        .until("it waits", |state| {
+            state.runs[&run].assignment.waiting.is_some()
+        })
+        .await?;
+    world.control.state().blocked.insert("delivered".to_owned());
+    world.control.complete(run, json!(1)).await?;
+    world
+        .control
+        .until("the task has the outcome", |state| {
+            state.count("delivered blocked") > 0
+        })
+        .await?;
+    let beats = world.control.state().beats;
+    world
+        .control
+        .until("time passes", |state| state.beats > beats + 3)
+        .await?;
+    assert_eq!(world.control.state().runs[&run].calls.len(), 1);
+    // The next worker knows nothing of what the task was told, and hears its second wait first.
+    world.kill().await;
+    world.control.state().blocked.clear();
+    world.start().await?;
+    world
+        .control
+        .until("it waits again", |state| {
+            let run = &state.runs[&run];
+            run.calls.len() == 2 && run.assignment.waiting.is_some()
+        })
+        .await?;
+    world.control.complete(run, json!(2)).await?;
+    assert_eq!(world.control.until_finished(run).await?["output"], 2);
+    assert_eq!(world.control.state().runs[&run].delivered.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_worker_killed_at_any_step_of_a_park_finishes_or_undoes_it() -> Result<()> {
     for operation in [Operation::Pause, Operation::Checkpoint, Operation::Kill] {
         let (mut world, run) = World::with_run(waits(100)).await?;
         world
             .driver
             .inject(operation, Effect::Slow(Duration::from_secs(600)));
-        let step = |state: &crate::control::State| match operation {
+        let step = |state: &crate::ledger::State| match operation {
             Operation::Kill => state.count("parked") == 1,
             _ => state.count("parking") == 1,
         };

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use helmr_machine::scripted::Step;
 use serde_json::json;
 
-use crate::control::Machine;
+use crate::ledger::Machine;
 use crate::world::{World, says};
 
 fn header_of(size: u64) -> tokio_tar::Header {

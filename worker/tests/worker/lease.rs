@@ -5,7 +5,7 @@ use helmr_machine::scripted::Step;
 use helmr_machine::{Driver as _, Presence};
 use serde_json::json;
 
-use crate::control::Machine;
+use crate::ledger::Machine;
 use crate::park::waits;
 use crate::world::{World, says};
 

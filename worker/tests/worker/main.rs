@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod control;
+mod ledger;
 mod world;
 
 mod adopt;

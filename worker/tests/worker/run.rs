@@ -6,7 +6,7 @@ use anyhow::Result;
 use helmr_machine::scripted::Step;
 use serde_json::json;
 
-use crate::control::Machine;
+use crate::ledger::Machine;
 use crate::world::{World, says};
 
 async fn ends_as(steps: Vec<Step>) -> Result<serde_json::Value> {

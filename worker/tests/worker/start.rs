@@ -3,7 +3,7 @@
 use anyhow::Result;
 use helmr_machine::scripted::{Effect, Operation, Step};
 
-use crate::control::Machine;
+use crate::ledger::Machine;
 use crate::world::{World, says};
 
 #[tokio::test]

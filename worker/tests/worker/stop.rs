@@ -4,7 +4,7 @@ use anyhow::Result;
 use helmr_api::worker::Want;
 use helmr_machine::scripted::{Effect, Operation, Step};
 
-use crate::control::Machine;
+use crate::ledger::Machine;
 use crate::world::{World, says};
 
 fn writes() -> Vec<Step> {

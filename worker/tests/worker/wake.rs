@@ -6,7 +6,7 @@ use anyhow::Result;
 use helmr_machine::scripted::{Effect, Operation, Step};
 use serde_json::json;
 
-use crate::control::Machine;
+use crate::ledger::Machine;
 use crate::park::waits;
 use crate::world::{World, says};
 
