@@ -34,6 +34,10 @@ impl Clock {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {

@@ -154,7 +154,6 @@ async fn first_start(
 
 impl Running {
     /// Everything that is served: `/api/v1`, `/worker/v1`, `/healthz`, `/readyz`.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         crate::http::router(self.control.clone())
     }

@@ -70,18 +70,20 @@ sql! {
         VALUES (1, $1, $2, $3, $4, $5, $6)";
 
     FIND_ENVIRONMENT = "SELECT e.organization_id, e.project_id, e.id, e.name, e.slug, p.slug,
-            k.wrapped_key, e.hot_window_us
+            k.wrapped_key, e.hot_window_us, p.name, o.name, o.slug
         FROM environments e
         JOIN projects p ON p.id = e.project_id
+        JOIN organizations o ON o.id = e.organization_id
         JOIN environment_keys k ON k.environment_id = e.id
         WHERE e.id = $1
         ORDER BY k.version DESC
         LIMIT 1";
 
     FIND_ENVIRONMENT_BY_NAME = "SELECT e.organization_id, e.project_id, e.id, e.name, e.slug,
-            p.slug, k.wrapped_key, e.hot_window_us
+            p.slug, k.wrapped_key, e.hot_window_us, p.name, o.name, o.slug
         FROM environments e
         JOIN projects p ON p.id = e.project_id
+        JOIN organizations o ON o.id = e.organization_id
         JOIN environment_keys k ON k.environment_id = e.id
         WHERE e.organization_id = $1
             AND (p.id = $2 OR p.slug = $2)
@@ -197,6 +199,9 @@ pub struct Environment {
     /// The newest one.
     pub wrapped_key: Vec<u8>,
     pub hot_window: Option<Duration>,
+    pub project_name: String,
+    pub organization_name: String,
+    pub organization_slug: String,
 }
 
 fn read_environment(mut row: Row) -> Result<Environment> {
@@ -208,6 +213,9 @@ fn read_environment(mut row: Row) -> Result<Environment> {
         project_slug: row.take("project slug")?,
         wrapped_key: row.take("wrapped_key")?,
         hot_window: row.take("hot_window_us")?,
+        project_name: row.take("project name")?,
+        organization_name: row.take("organization name")?,
+        organization_slug: row.take("organization slug")?,
     })
 }
 

@@ -18,7 +18,7 @@ const MESSAGE_BYTES: usize = 64 << 10;
 const FIELDS_BYTES: usize = 64 << 10;
 
 /// What a piece of output belongs to: it opens only there.
-fn context<'a>(run: &'a str, stream: LogStream) -> [&'a [u8]; 3] {
+fn context(run: &str, stream: LogStream) -> [&[u8]; 3] {
     let name: &[u8] = match stream {
         LogStream::Stdout => b"stdout",
         LogStream::Stderr => b"stderr",

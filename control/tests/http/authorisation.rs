@@ -157,6 +157,10 @@ async fn a_bound_key_may_name_its_own_scope_and_no_other() -> Result<()> {
         (&project["slug"], &environment["slug"]),
         (&json!("main"), &json!("production"))
     );
+    assert_eq!(
+        (&project["name"], &environment["name"]),
+        (&json!("Main"), &json!("Production"))
+    );
     for (project, environment) in [
         ("main", "production"),
         (

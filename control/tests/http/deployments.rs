@@ -56,6 +56,9 @@ async fn a_deploy_is_promoted_and_its_tasks_are_listed() -> Result<()> {
 async fn every_deploy_is_a_new_version_and_promotion_is_apart() -> Result<()> {
     let deployed = deployed().await?;
     let server = &deployed.server;
+    // Ids of one millisecond have no order.
+    let a_moment = Duration::from_millis(5);
+    server.clock.advance(a_moment);
     let mut body =
         json!({ "index": index(), "bundle_sha256": upload(server, "bundle", b"another").await? });
     body["promote"] = json!(false);

@@ -14,13 +14,13 @@ pub(crate) async fn who_am_i(caller: Caller) -> Json<WhoAmI> {
     Json(WhoAmI {
         organization: Organization {
             id: row.scope.organization,
-            slug: row.scope.organization.to_string(),
-            name: row.scope.organization.to_string(),
+            slug: row.organization_slug.clone(),
+            name: row.organization_name.clone(),
         },
         project: Project {
             id: row.scope.project,
             slug: row.project_slug.clone(),
-            name: row.project_slug.clone(),
+            name: row.project_name.clone(),
         },
         environment: Environment {
             id: row.scope.environment,

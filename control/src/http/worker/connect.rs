@@ -21,7 +21,7 @@ pub(super) async fn connect(
     request: Request,
 ) -> Result<Response, ApiError> {
     let asked = request.headers().get(UPGRADE_HEADER);
-    if !asked.is_some_and(|asked| asked.as_bytes() == UPGRADE.as_bytes()) {
+    if asked.is_none_or(|asked| asked.as_bytes() != UPGRADE.as_bytes()) {
         return Err(ApiError::new(
             Code::UpgradeRequired,
             format!("ask for `Upgrade: {UPGRADE}`"),
