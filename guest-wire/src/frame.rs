@@ -106,6 +106,7 @@ pub struct Heartbeat {}
 
 /// One line of the runtime's channel, without its newline.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct RunLine {
     #[prost(string, tag = "1")]
     pub run_id: String,
@@ -140,6 +141,7 @@ pub struct RunOutput {
 
 /// Bytes of one stream from an offset, ≤ 64 KiB.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct OutputChunk {
     #[prost(enumeration = "OutputStream", tag = "1")]
     pub stream: i32,
@@ -177,6 +179,7 @@ pub struct Exit {
 
 /// Starts a run's process, unless this attempt of it is already known.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct StartRun {
     #[prost(string, tag = "1")]
     pub run_id: String,

@@ -6,6 +6,7 @@
 
 mod codec;
 mod frame;
+mod redacted;
 mod window;
 
 pub use codec::{Error, MAX_FRAME_BYTES, decode, encode};

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use helmr_guest_wire::StartRun;
 use helmr_machine::gvisor::{Gvisor as Driver, Settings};
-use helmr_machine::{Attempt, Driver as _};
+use helmr_machine::{Attempt, Driver as _, rootfs};
 use tempfile::TempDir;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
@@ -15,10 +15,12 @@ use super::{DEADLINE, Rig, start_run};
 /// Machines want a core each: more tests at once only make each other slow.
 static PLACES: Semaphore = Semaphore::const_new(2);
 static GUEST: OnceCell<PathBuf> = OnceCell::const_new();
+static IMAGE: OnceCell<PathBuf> = OnceCell::const_new();
 
 pub(crate) struct Gvisor {
     driver: Driver,
     directory: TempDir,
+    image: PathBuf,
     guest_dir: PathBuf,
     full: PathBuf,
     _place: SemaphorePermit<'static>,
@@ -28,6 +30,7 @@ impl Gvisor {
     pub(crate) async fn new() -> Self {
         let place = PLACES.acquire().await.unwrap();
         let guest = GUEST.get_or_init(build_guest).await;
+        let image = IMAGE.get_or_init(import_image).await.clone();
         let directory = TempDir::new().unwrap();
         let settings = Settings {
             runsc: needed(workspace().join("tools/runsc")),
@@ -40,6 +43,7 @@ impl Gvisor {
         Self {
             driver,
             directory,
+            image,
             guest_dir: guest.parent().unwrap().to_owned(),
             full,
             _place: place,
@@ -64,10 +68,7 @@ impl Rig for Gvisor {
     }
 
     fn images(&self) -> (PathBuf, PathBuf) {
-        (
-            needed(workspace().join("target/test-images/node-24-bookworm-slim.erofs")),
-            self.guest_dir.clone(),
-        )
+        (self.image.clone(), self.guest_dir.clone())
     }
 
     fn counter(&self) -> StartRun {
@@ -241,4 +242,33 @@ async fn build_guest() -> PathBuf {
             .join(TARGET)
             .join("guest/helmr-guest"),
     )
+}
+
+/// The base image as a worker imports it. Kept until the image changes.
+async fn import_image() -> PathBuf {
+    const NAME: &str = "node-24-bookworm-slim";
+    let source = needed(workspace().join(format!(".helmr/images/{NAME}.oci.tar")));
+    let kept = workspace().join("target/test-images");
+    let image = kept.join(format!("{NAME}.erofs"));
+    let made = |path: &Path| {
+        fs::metadata(path)
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    if made(&image) > made(&source) {
+        return image;
+    }
+    fs::create_dir_all(&kept).unwrap();
+    let imported = tokio::task::spawn_blocking(move || {
+        let work = TempDir::new_in(&kept).unwrap();
+        // Several test programs may do this at once: each brings its own file, and the last one stays.
+        let fresh = work.path().join("fresh.erofs");
+        rootfs::import(&source, work.path(), &fresh, &rootfs::Limits::default()).unwrap();
+        fs::rename(&fresh, &image).unwrap();
+        image
+    });
+    tokio::time::timeout(DEADLINE * 5, imported)
+        .await
+        .unwrap()
+        .unwrap()
 }
