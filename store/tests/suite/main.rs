@@ -1,6 +1,7 @@
 //! The store's tests: the same ones on SQLite and on PostgreSQL.
 
 mod engines;
+mod reports;
 mod statements;
 mod waits;
 mod world;

@@ -8,8 +8,8 @@ use helmr_domain::placement::Capacity;
 use helmr_domain::run::Retry;
 use helmr_domain::stream::Direction;
 use helmr_domain::{
-    CanonicalJson, CheckpointId, Duration, Epoch, MaterializationId, Moment, RunId, Scope,
-    SessionId, Timestamp, TokenId, VersionId, WaitId, WorkerId, WorkspaceId,
+    CanonicalJson, CheckpointId, Duration, MaterializationId, Moment, RunId, Scope, SessionId,
+    Timestamp, TokenId, VersionId, WaitId, WorkerId, WorkspaceId,
 };
 use helmr_store::idempotency::{Kept, Origin};
 use helmr_store::runs::Run;
@@ -18,32 +18,32 @@ use helmr_store::worker::{
     Auth, CapturedVersion, Fence, Finish, Finished, MachineFence, MachineReport, Parked, PlaceNext,
     Placed, Register, RegisterWait, RegisteredWait, Report, RunFence, WaitFor,
 };
-use helmr_store::{Store, deployments, runs, sessions, setup, timers, tokens, worker};
+use helmr_store::{Store, deployments, runs, sessions, setup, streams, timers, tokens, worker};
 use helmr_testkit::postgres::Postgres;
 use serde_json::{Value, json};
 
-pub const LEASE: Duration = Duration::from_secs(120);
+pub(crate) const LEASE: Duration = Duration::from_secs(120);
 
-pub struct World {
-    pub store: Store,
-    pub scope: Scope,
-    pub worker: WorkerId,
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) scope: Scope,
+    pub(crate) worker: WorkerId,
     now: AtomicI64,
     seed: AtomicU64,
 }
 
 /// A run in a live machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Live {
-    pub session: SessionId,
-    pub run: RunId,
-    pub workspace: WorkspaceId,
-    pub machine: MaterializationId,
-    pub fence: RunFence,
+pub(crate) struct Live {
+    pub(crate) session: SessionId,
+    pub(crate) run: RunId,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) machine: MaterializationId,
+    pub(crate) fence: RunFence,
 }
 
 impl Live {
-    pub fn machine_fence(&self) -> MachineFence {
+    pub(crate) fn machine_fence(&self) -> MachineFence {
         MachineFence {
             lease: self.fence.lease,
             materialization_id: self.machine,
@@ -51,7 +51,7 @@ impl Live {
     }
 }
 
-pub fn first_start() -> setup::FirstStart {
+pub(crate) fn first_start() -> setup::FirstStart {
     setup::FirstStart {
         at: Moment::new(Timestamp::from_micros(1_000_000), [1; 10]),
         organization_name: "Test".to_owned(),
@@ -64,7 +64,7 @@ pub fn first_start() -> setup::FirstStart {
     }
 }
 
-pub fn spec(memory_mib: u64) -> Spec {
+pub(crate) fn spec(memory_mib: u64) -> Spec {
     Spec {
         image_digest: "sha256:image".to_owned(),
         image_manifest: "manifest:image".to_owned(),
@@ -78,7 +78,7 @@ pub fn spec(memory_mib: u64) -> Spec {
     }
 }
 
-pub fn task(name: &str) -> deployments::NewTask {
+pub(crate) fn task(name: &str) -> deployments::NewTask {
     deployments::NewTask {
         task_id: name.parse().expect("a name"),
         sandbox: "default".to_owned(),
@@ -95,11 +95,11 @@ pub fn task(name: &str) -> deployments::NewTask {
 }
 
 impl World {
-    pub async fn on_sqlite() -> Result<Self> {
+    pub(crate) async fn on_sqlite() -> Result<Self> {
         Self::over(Store::open_sqlite_in_memory()?).await
     }
 
-    pub async fn on_postgres() -> Result<Self> {
+    pub(crate) async fn on_postgres() -> Result<Self> {
         let url = Postgres::shared().await?.database().await?;
         Self::over(Store::connect_postgres(&url).await?).await
     }
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// The next moment: a millisecond later.
-    pub fn at(&self) -> Moment {
+    pub(crate) fn at(&self) -> Moment {
         let now = self.now.fetch_add(1_000, Ordering::SeqCst) + 1_000;
         let number = self.seed.fetch_add(1, Ordering::SeqCst);
         let mut seed = [0; 10];
@@ -127,16 +127,16 @@ impl World {
         Moment::new(Timestamp::from_micros(now), seed)
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.now.load(Ordering::SeqCst))
     }
 
-    pub fn advance(&self, span: Duration) {
+    pub(crate) fn advance(&self, span: Duration) {
         self.now.fetch_add(span.as_micros(), Ordering::SeqCst);
     }
 
     /// Deploys and promotes tasks `plain`, `retried`, `secret` and `short` (60 s to live).
-    pub async fn deploy(&self, content: &str) -> Result<deployments::Deployment> {
+    pub(crate) async fn deploy(&self, content: &str) -> Result<deployments::Deployment> {
         let stream = |direction, name: &str| -> Result<deployments::Stream> {
             Ok(deployments::Stream {
                 direction,
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    pub async fn add_worker(&self, number: u8, memory_mib: u64) -> Result<WorkerId> {
+    pub(crate) async fn add_worker(&self, number: u8, memory_mib: u64) -> Result<WorkerId> {
         let capacity = Capacity {
             cpu_millis: 2_000,
             memory_mib,
@@ -210,7 +210,7 @@ impl World {
         Ok(id)
     }
 
-    pub async fn start_input(&self, task: &str) -> Result<sessions::Start> {
+    pub(crate) async fn start_input(&self, task: &str) -> Result<sessions::Start> {
         let task = helmr_store::tasks::get(&self.store, self.scope, task)
             .await?
             .context("the task is deployed")?;
@@ -230,11 +230,11 @@ impl World {
         })
     }
 
-    pub async fn start(&self, task: &str) -> Result<Started> {
+    pub(crate) async fn start(&self, task: &str) -> Result<Started> {
         fresh(sessions::start(&self.store, self.start_input(task).await?).await?)
     }
 
-    pub async fn place(&self) -> Result<Vec<Placed>> {
+    pub(crate) async fn place(&self) -> Result<Vec<Placed>> {
         let input = PlaceNext {
             at: self.at(),
             lease_ttl: LEASE,
@@ -245,13 +245,13 @@ impl World {
     }
 
     /// Starts a session of `task` and brings its run to its first line.
-    pub async fn live(&self, task: &str) -> Result<Live> {
+    pub(crate) async fn live(&self, task: &str) -> Result<Live> {
         let started = self.start(task).await?;
         self.go_live(&started.run).await
     }
 
     /// Brings a queued run to its first line in a machine of its own.
-    pub async fn go_live(&self, run: &Run) -> Result<Live> {
+    pub(crate) async fn go_live(&self, run: &Run) -> Result<Live> {
         let placed = self.place().await?;
         let placed = placed
             .iter()
@@ -264,7 +264,7 @@ impl World {
     }
 
     /// A run where it was placed.
-    pub async fn on(&self, run: &Run, placed: &Placed) -> Result<Live> {
+    pub(crate) async fn on(&self, run: &Run, placed: &Placed) -> Result<Live> {
         let run = self.run(run.id).await?;
         Ok(Live {
             session: run.session_id,
@@ -283,24 +283,24 @@ impl World {
         })
     }
 
-    pub fn machine(&self, live: &Live) -> MachineReport {
+    pub(crate) fn machine(&self, live: &Live) -> MachineReport {
         MachineReport {
             at: self.at(),
             fence: live.machine_fence(),
         }
     }
 
-    pub async fn run(&self, id: RunId) -> Result<Run> {
+    pub(crate) async fn run(&self, id: RunId) -> Result<Run> {
         runs::get(&self.store, self.scope, id)
             .await?
             .context("the run is there")
     }
 
-    pub async fn status(&self, id: RunId) -> Result<&'static str> {
+    pub(crate) async fn status(&self, id: RunId) -> Result<&'static str> {
         Ok(self.run(id).await?.state.status().as_str())
     }
 
-    pub async fn token(&self, live: &Live) -> Result<TokenId> {
+    pub(crate) async fn token(&self, live: &Live) -> Result<TokenId> {
         let number = self.seed.fetch_add(1, Ordering::SeqCst);
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&number.to_be_bytes());
@@ -323,7 +323,7 @@ impl World {
         Ok(fresh(tokens::create(&self.store, input).await?)?.id)
     }
 
-    pub fn wait_input(&self, live: &Live, call_no: u64, wait_for: WaitFor) -> RegisterWait {
+    pub(crate) fn wait_input(&self, live: &Live, call_no: u64, wait_for: WaitFor) -> RegisterWait {
         RegisterWait {
             at: self.at(),
             fence: live.fence,
@@ -335,7 +335,7 @@ impl World {
         }
     }
 
-    pub async fn wait(
+    pub(crate) async fn wait(
         &self,
         live: &Live,
         call_no: u64,
@@ -345,7 +345,11 @@ impl World {
         Ok(worker::register_wait(&self.store, input).await?)
     }
 
-    pub async fn complete(&self, token: TokenId, data: &Value) -> Result<tokens::Completion> {
+    pub(crate) async fn complete(
+        &self,
+        token: TokenId,
+        data: &Value,
+    ) -> Result<tokens::Completion> {
         let input = tokens::Complete {
             at: self.at(),
             scope: self.scope,
@@ -356,7 +360,7 @@ impl World {
         Ok(tokens::complete(&self.store, input).await?)
     }
 
-    pub fn version(&self) -> CapturedVersion {
+    pub(crate) fn version(&self) -> CapturedVersion {
         let at = self.at();
         CapturedVersion {
             version_id: VersionId::new(at.now, at.seed),
@@ -366,7 +370,7 @@ impl World {
         }
     }
 
-    pub fn parked_input(&self, live: &Live, draining: bool) -> Parked {
+    pub(crate) fn parked_input(&self, live: &Live, draining: bool) -> Parked {
         let at = self.at();
         Parked {
             at,
@@ -380,14 +384,14 @@ impl World {
         }
     }
 
-    pub async fn park(&self, live: &Live) -> Result<()> {
+    pub(crate) async fn park(&self, live: &Live) -> Result<()> {
         worker::machine_parking(&self.store, self.machine(live)).await?;
         worker::machine_parked(&self.store, self.parked_input(live, false)).await?;
         Ok(())
     }
 
     /// Places and brings the parked machine of a run back.
-    pub async fn wake(&self, live: &Live) -> Result<Live> {
+    pub(crate) async fn wake(&self, live: &Live) -> Result<Live> {
         let placed = self.place().await?;
         let placed = placed
             .iter()
@@ -398,7 +402,7 @@ impl World {
         Ok(woken)
     }
 
-    pub async fn deliver(&self, live: &Live, wait_id: WaitId) -> helmr_store::Result<()> {
+    pub(crate) async fn deliver(&self, live: &Live, wait_id: WaitId) -> helmr_store::Result<()> {
         let input = worker::Deliver {
             at: self.at(),
             fence: live.fence,
@@ -407,7 +411,7 @@ impl World {
         worker::wait_delivered(&self.store, input).await
     }
 
-    pub async fn finish(&self, live: &Live, finished: Finished) -> Result<Option<RunId>> {
+    pub(crate) async fn finish(&self, live: &Live, finished: Finished) -> Result<Option<RunId>> {
         let input = Finish {
             at: self.at(),
             fence: live.fence,
@@ -417,13 +421,76 @@ impl World {
         Ok(worker::run_finished(&self.store, input).await?)
     }
 
-    pub async fn succeed(&self, live: &Live) -> Result<Option<RunId>> {
+    pub(crate) async fn succeed(&self, live: &Live) -> Result<Option<RunId>> {
         let output = Some(json!({"ok": true}));
         self.finish(live, Finished::Succeeded { output }).await
     }
 
+    pub(crate) async fn send(
+        &self,
+        session: SessionId,
+        data: &Value,
+        correlation: Option<&str>,
+    ) -> Result<streams::Sent> {
+        let input = streams::SendInput {
+            at: self.at(),
+            scope: self.scope,
+            session,
+            record: streams::NewRecord {
+                stream: "messages".parse()?,
+                data: data.clone(),
+                correlation_id: correlation.map(str::to_owned),
+                content_type: "application/json".to_owned(),
+                idempotency_key: None,
+            },
+            public_token: None,
+            idempotency: None,
+        };
+        fresh(streams::send_input(&self.store, input).await?)
+    }
+
+    /// What of the session's messages is unread.
+    pub(crate) async fn unread(&self, session: SessionId) -> Result<Vec<Value>> {
+        let input = streams::Peek {
+            session,
+            stream: "messages".parse()?,
+            correlation_id: None,
+            limit: 100,
+        };
+        let found = streams::peek(&self.store, self.scope, input).await?;
+        Ok(found.into_iter().map(|record| record.data).collect())
+    }
+
+    /// A wait on the session's messages.
+    pub(crate) fn messages(correlation: Option<&str>) -> WaitFor {
+        WaitFor::Stream {
+            stream: "messages".parse().expect("a name"),
+            correlation_id: correlation.map(str::to_owned),
+        }
+    }
+
+    pub(crate) async fn session(&self, id: SessionId) -> Result<sessions::Session> {
+        sessions::get(&self.store, self.scope, id)
+            .await?
+            .context("the session is there")
+    }
+
+    /// The one outcome that is on its way to a run, as the task will see it.
+    pub(crate) async fn outcome(&self, live: &Live) -> Result<Value> {
+        let assignment = self.assignment(live).await?.context("it is assigned")?;
+        let run = assignment
+            .runs
+            .iter()
+            .find(|run| run.run_id == live.run)
+            .context("the run is assigned")?;
+        match run.outcomes.as_slice() {
+            [one] => Ok(one.outcome.to_value()),
+            other => bail!("{other:?}"),
+        }
+    }
+
     /// Fires every timer that is due.
-    pub async fn fire(&self) -> Result<u32> {
+    pub(crate) async fn fire(&self) -> Result<u32> {
         let mut fired = 0;
         loop {
             let done = timers::fire_due(&self.store, self.at(), 100).await?;
@@ -435,23 +502,19 @@ impl World {
     }
 
     /// The kinds of a run's events, in order.
-    pub async fn events(&self, run: RunId) -> Result<Vec<&'static str>> {
+    pub(crate) async fn events(&self, run: RunId) -> Result<Vec<&'static str>> {
         let events = runs::events(&self.store, self.scope, run, 0, 1_000).await?;
         let sequences: Vec<u64> = events.iter().map(|event| event.sequence).collect();
         assert!(sequences.iter().copied().eq(1..=events.len() as u64));
         Ok(events.iter().map(|event| event.kind.as_str()).collect())
     }
 
-    pub async fn assignment(&self, live: &Live) -> Result<Option<worker::Assignment>> {
+    pub(crate) async fn assignment(&self, live: &Live) -> Result<Option<worker::Assignment>> {
         Ok(worker::assignment(&self.store, live.workspace).await?)
-    }
-
-    pub fn epoch(number: u64) -> Epoch {
-        Epoch::new(number)
     }
 }
 
-pub fn fresh<T>(kept: Kept<T>) -> Result<T> {
+pub(crate) fn fresh<T>(kept: Kept<T>) -> Result<T> {
     match kept {
         Kept::Fresh(value) => Ok(value),
         Kept::Replayed { answer, .. } => bail!("answered again: {answer}"),
