@@ -184,6 +184,11 @@ impl Running {
         self.control.artifacts.clone()
     }
 
+    #[cfg(test)]
+    pub(crate) fn control(&self) -> Control {
+        self.control.clone()
+    }
+
     /// Ends followers and loops, and the connections to workers: stop the worker of this process first. Requests that are
     /// being answered are the server's to wait for.
     pub async fn shutdown(self) {

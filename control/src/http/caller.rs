@@ -1,5 +1,7 @@
 //! Who asks, and where they may act: the bearer of an API key, or of a public access token.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use helmr_api::error::Code;
 use helmr_domain::{ApiKeyId, PublicTokenId, Scope, TokenId};
@@ -9,7 +11,6 @@ use http::header::{AUTHORIZATION, ORIGIN};
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 
 use super::parameters;
 use crate::credential::{self, Kind};
@@ -283,5 +284,79 @@ fn take_text(
             ApiError::new(Code::InvalidBody, format!("{name}: expected text"))
                 .with_details(json!({ "path": name })),
         ),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use helmr_domain::{EnvironmentId, OrganizationId, ProjectId, Timestamp};
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// A public access token for `grant`.
+    pub(crate) fn public(grant: Grant, allowed_origins: &[&str]) -> Access {
+        let at = Timestamp::from_micros(0);
+        Access::Public(Arc::new(PublicToken {
+            id: PublicTokenId::new(at, [0; 10]),
+            scope: Scope {
+                organization: OrganizationId::new(at, [0; 10]),
+                project: ProjectId::new(at, [0; 10]),
+                environment: EnvironmentId::new(at, [0; 10]),
+            },
+            grant,
+            allowed_origins: allowed_origins
+                .iter()
+                .map(|origin| (*origin).to_owned())
+                .collect(),
+            expires_at: None,
+            max_uses: None,
+            uses: 0,
+            revoked_at: None,
+            created_at: at,
+        }))
+    }
+
+    fn check(allowed: &[&str], origin: Option<&'static str>, expected: bool) {
+        let token = TokenId::new(Timestamp::from_micros(0), [1; 10]);
+        let Access::Public(token) = public(Grant::CompleteToken(token), allowed) else {
+            unreachable!("it was just made");
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+        }
+        let checked = check_origin(&token, &headers);
+        assert_eq!(checked.is_ok(), expected, "{allowed:?} {origin:?}");
+        if let Err(error) = checked {
+            assert_eq!(error.code(), Code::OriginNotAllowed);
+        }
+    }
+
+    #[test]
+    fn a_list_of_origins_admits_those_alone() {
+        let app = "https://app.example.com";
+        check(&[], None, true);
+        check(&[], Some("https://elsewhere.example"), true);
+        check(&[app], Some(app), true);
+        check(&[app], Some("https://app.example.com.evil.example"), false);
+        check(&[app], None, false);
+    }
+
+    #[test]
+    fn only_a_bearer_is_a_credential() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+            bearer(&headers)
+        };
+        assert_eq!(with("bearer abc").unwrap(), "abc");
+        assert_eq!(
+            with("Basic abc").unwrap_err().code(),
+            Code::InvalidCredential
+        );
+        let none = bearer(&HeaderMap::new()).unwrap_err();
+        assert_eq!(none.code(), Code::Unauthenticated);
     }
 }

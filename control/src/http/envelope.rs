@@ -92,3 +92,41 @@ pub(crate) async fn no_route(request: Request) -> ApiError {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use axum::Router;
+    use axum::body::Body;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{Config, Database};
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_an_internal_failure_with_an_id() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let mut config = Config::in_directory(dir.path(), "http://helmr.test".to_owned());
+        config.database = Database::InMemory;
+        let running = crate::start(config).await?;
+        let control = running.control();
+        async fn broken() {
+            panic!("on purpose");
+        }
+        let router = Router::new()
+            .route("/broken", axum::routing::get(broken))
+            .layer(axum::middleware::from_fn_with_state(control, around));
+        let answer = router
+            .oneshot(Request::get("/broken").body(Body::empty())?)
+            .await?;
+        assert_eq!(answer.status(), 500);
+        let id = answer.headers()[REQUEST_ID].to_str()?.to_owned();
+        let body = answer.into_body().collect().await?.to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body)?;
+        assert_eq!(body["error"]["code"], "internal");
+        assert_eq!(body["error"]["request_id"], id);
+        assert!(!body.to_string().contains("purpose"), "{body}");
+        Ok(())
+    }
+}

@@ -44,8 +44,14 @@ pub(super) async fn run(control: Control) {
 async fn fire(control: &Control) -> Result<Option<Timestamp>, ApiError> {
     loop {
         let fired = timers::fire_due(&control.store, control.moment()?, BATCH).await?;
-        if !fired.more || control.ending.is_cancelled() {
-            return Ok(timers::next_due(&control.store).await?);
+        let next = timers::next_due(&control.store).await?;
+        let is_due = next.is_some_and(|next| next <= control.now());
+        if !is_due || control.ending.is_cancelled() {
+            return Ok(next);
+        }
+        if fired.fired == 0 {
+            // Asking again at once would only ask in circles.
+            return Err(ApiError::internal_text("a timer that is due does not fire"));
         }
     }
 }

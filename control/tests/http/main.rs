@@ -12,6 +12,7 @@ mod idempotency;
 mod images;
 mod life;
 mod pages;
+mod restart;
 mod runs;
 mod sessions;
 mod streams;

@@ -1,13 +1,11 @@
 //! A control plane on a store in memory, and requests to its real router.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use helmr_control::{Clock, Config, Database, Running};
-use helmr_domain::Timestamp;
+use helmr_domain::{Duration, Timestamp};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::ExposeSecret as _;
@@ -16,14 +14,14 @@ use tower::ServiceExt as _;
 
 /// 2026-06-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_780_272_000_000_000);
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub(crate) struct Server {
     pub(crate) running: Running,
     pub(crate) router: Router,
     pub(crate) clock: Clock,
     pub(crate) key: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// An answer, read whole.
@@ -70,11 +68,38 @@ impl Answer {
 }
 
 impl Server {
+    /// On a store in memory.
     pub(crate) async fn start() -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let clock = Clock::manual(START);
+        Self::start_on(dir, Database::InMemory, Clock::manual(START)).await
+    }
+
+    /// On a store in a file.
+    pub(crate) async fn start_on_file() -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let database = Database::Sqlite(dir.path().join("helmr.db"));
+        Self::start_on(dir, database, Clock::manual(START)).await
+    }
+
+    /// Ends this server and starts another on its file, after `away`.
+    pub(crate) async fn restart(self, away: Duration) -> Result<Self> {
+        let Self {
+            running,
+            router,
+            clock,
+            dir,
+            ..
+        } = self;
+        running.shutdown().await;
+        drop(router);
+        clock.advance(away);
+        let database = Database::Sqlite(dir.path().join("helmr.db"));
+        Self::start_on(dir, database, clock).await
+    }
+
+    async fn start_on(dir: tempfile::TempDir, database: Database, clock: Clock) -> Result<Self> {
         let mut config = Config::in_directory(dir.path(), "http://helmr.test".to_owned());
-        config.database = Database::InMemory;
+        config.database = database;
         config.clock = clock.clone();
         let running = helmr_control::start(config).await?;
         Ok(Self {
@@ -82,7 +107,7 @@ impl Server {
             key: running.local_api_key().expose_secret().to_owned(),
             clock,
             running,
-            _dir: dir,
+            dir,
         })
     }
 

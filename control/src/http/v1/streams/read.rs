@@ -232,3 +232,38 @@ impl Source for Records {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use helmr_domain::Timestamp;
+
+    use super::*;
+    use crate::http::caller::tests::public;
+
+    fn check(granted: Direction, asked: Direction, expected: Result<Option<&str>, Code>) {
+        let session = SessionId::new(Timestamp::from_micros(0), [1; 10]);
+        let stream: StreamName = "out".parse().unwrap();
+        let access = public(
+            Grant::Stream {
+                session,
+                direction: granted,
+                stream: stream.clone(),
+                correlation_id: Some("a".to_owned()),
+            },
+            &[],
+        );
+        let query = ListRecords::default();
+        let readable = readable(&access, session, asked, &stream, &query);
+        let readable = readable.map_err(|error| error.code());
+        assert_eq!(readable, expected.map(|id| id.map(str::to_owned)));
+    }
+
+    #[test]
+    fn a_public_access_token_reads_its_output_and_no_input() {
+        let denied = Err(Code::PermissionDenied);
+        check(Direction::Output, Direction::Output, Ok(Some("a")));
+        check(Direction::Output, Direction::Input, denied);
+        check(Direction::Input, Direction::Input, denied);
+    }
+}

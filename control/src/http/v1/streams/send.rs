@@ -80,3 +80,48 @@ fn allow(
         (None, _) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use helmr_domain::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::http::caller::tests::public;
+
+    fn check(granted: Option<&str>, given: Option<&str>, expected: Result<Option<&str>, Code>) {
+        let session = SessionId::new(Timestamp::from_micros(0), [1; 10]);
+        let stream: StreamName = "inbox".parse().unwrap();
+        let access = public(
+            Grant::Stream {
+                session,
+                direction: Direction::Input,
+                stream: stream.clone(),
+                correlation_id: granted.map(str::to_owned),
+            },
+            &[],
+        );
+        let mut sent = SendInput {
+            data: json!(1),
+            correlation_id: given.map(str::to_owned),
+            idempotency_key: None,
+        };
+        let allowed = allow(&access, session, &stream, &mut sent);
+        let allowed = allowed.map(|()| sent.correlation_id.as_deref());
+        assert_eq!(allowed.map_err(|error| error.code()), expected);
+
+        let other: StreamName = "other".parse().unwrap();
+        let refused = allow(&access, session, &other, &mut sent).unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+    }
+
+    #[test]
+    fn a_public_access_token_sends_to_its_stream_under_its_correlation_id() {
+        check(None, None, Ok(None));
+        check(None, Some("a"), Ok(Some("a")));
+        check(Some("a"), None, Ok(Some("a")));
+        check(Some("a"), Some("a"), Ok(Some("a")));
+        check(Some("a"), Some("b"), Err(Code::PermissionDenied));
+    }
+}
