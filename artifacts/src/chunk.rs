@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tokio::task::JoinSet;
 
-use crate::keys::{decode_hex, encode_hex};
+use crate::hex::{decode_hex, encode_hex};
 use crate::seal::Kind;
 use crate::{Artifacts, Error, KeySet};
 

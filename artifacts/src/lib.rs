@@ -11,6 +11,7 @@
 
 mod clock;
 mod error;
+mod hex;
 
 pub mod keys;
 pub mod seal;

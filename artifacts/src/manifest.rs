@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::chunk::{ChunkName, ChunkRef};
 use crate::cut::RULES;
-use crate::keys::{decode_hex, encode_hex};
+use crate::hex::{decode_hex, encode_hex};
 use crate::seal::Kind;
 use crate::{Artifacts, Error, KeySet};
 

@@ -13,7 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
-use crate::keys::encode_hex;
+use crate::hex::encode_hex;
 use crate::seal::{self, Kind};
 use crate::{Error, KeySet};
 

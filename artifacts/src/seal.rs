@@ -148,7 +148,7 @@ pub fn open(
 fn corrupt(kind: Kind, name: &[u8; 32], reason: &'static str) -> Error {
     Error::Corrupt {
         what: kind.noun(),
-        name: crate::keys::encode_hex(name),
+        name: crate::hex::encode_hex(name),
         reason,
     }
 }

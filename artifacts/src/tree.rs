@@ -11,6 +11,7 @@
 mod beneath;
 mod capture;
 mod content;
+mod entries;
 mod entry;
 mod index;
 mod restore;
@@ -19,6 +20,7 @@ mod spine;
 pub use beneath::open_root;
 pub use capture::{Captured, capture};
 pub use content::Content;
-pub use entry::{Entries, Entry, Node, Stamp, read, read_file};
+pub use entries::{Entries, read, read_file};
+pub use entry::{Entry, Node, Stamp};
 pub use index::Index;
 pub use restore::{materialize, restore};

@@ -1,6 +1,6 @@
 //! Capture: walk, take what the index says is unchanged, store the rest, then write the manifest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,16 +13,20 @@ use super::entry::{Entry, Node, PATH_BYTES};
 use super::index::{Draft, Index, Known, is_racy};
 use super::spine::Spine;
 use crate::blob;
-use crate::chunk::{ChunkName, Writer};
-use crate::clock::wall_ns;
+use crate::chunk::Writer;
 use crate::cut::Cutter;
 use crate::manifest::{self, Content as ManifestContent, Segment, Source};
 use crate::{Artifacts, Error, KeySet, ManifestId};
 
+mod stored;
+mod sync;
+
+use stored::Stored;
+use sync::Sync;
+
 /// Looks at a name that keeps changing its kind, and reads of a file that keeps being written.
 const TRIES: u32 = 4;
-/// Files synced one by one; after that the whole file system is, once.
-const SYNCED_ONE_BY_ONE: u32 = 64;
+
 /// Entries that may wait for an open pack.
 const PENDING: usize = 4096;
 
@@ -97,43 +101,12 @@ struct Capture<'a> {
     left_out: u64,
 }
 
-struct Stored {
-    by_digest: HashMap<[u8; 32], Content>,
-    chunks: HashSet<ChunkName>,
-}
-
 struct Pending {
     entry: Entry,
     /// Set while the content is in the open pack.
     slot: Option<Slot>,
     /// Set for regular files: inode and what the index will know.
     known: Option<(u64, Known)>,
-}
-
-/// Makes writes through a mapping visible as later changes: once a page is clean, the next store moves the change time.
-#[derive(Default)]
-struct Sync {
-    one_by_one: u32,
-    /// When the whole file system was synced.
-    all_at: Option<i128>,
-}
-
-impl Sync {
-    /// Syncs `file`. Returns a time before which no store to it can be missed.
-    fn before_reading(&mut self, file: impl AsFd) -> Result<i128, Errno> {
-        if let Some(at) = self.all_at {
-            return Ok(at);
-        }
-        let at = wall_ns();
-        if self.one_by_one < SYNCED_ONE_BY_ONE {
-            self.one_by_one += 1;
-            rustix::fs::fdatasync(file)?;
-        } else {
-            rustix::fs::syncfs(file)?;
-            self.all_at = Some(at);
-        }
-        Ok(at)
-    }
 }
 
 /// A file as it was read.
@@ -499,32 +472,5 @@ impl Pending {
             slot: None,
             known: None,
         }
-    }
-}
-
-impl Stored {
-    fn of(previous: Option<&Index>) -> Self {
-        let mut stored = Self {
-            by_digest: HashMap::new(),
-            chunks: HashSet::new(),
-        };
-        for content in previous.into_iter().flat_map(Index::contents) {
-            if let Some(digest) = content.digest {
-                // Of several places the first by name, so that equal captures choose alike.
-                let place = stored
-                    .by_digest
-                    .entry(digest)
-                    .or_insert_with(|| content.clone());
-                if content.place() < place.place() {
-                    *place = content.clone();
-                }
-            }
-            for segment in &content.segments {
-                if let Source::Chunk { chunk, .. } = segment.source {
-                    stored.chunks.insert(chunk.name);
-                }
-            }
-        }
-        stored
     }
 }

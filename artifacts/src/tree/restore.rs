@@ -9,7 +9,8 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::beneath::{self, failed, part};
-use super::entry::{self, Entries, Entry, Node, corrupt};
+use super::entries::{self, Entries, corrupt};
+use super::entry::{Entry, Node};
 use super::index::{Draft, Index};
 use super::spine::{Level, Spine};
 use crate::clock::wall_ns;
@@ -83,7 +84,7 @@ fn follow(
         linked: HashMap::new(),
         unsynced: Unsynced::Few(Vec::new()),
     };
-    restore.entries(entry::read(artifacts, keys, id)?)?;
+    restore.entries(entries::read(artifacts, keys, id)?)?;
     restore.finish(root.as_fd())
 }
 

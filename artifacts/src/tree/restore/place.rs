@@ -10,7 +10,8 @@ use rustix::io::Errno;
 
 use super::super::beneath::{self, Facts, failed, failed_io};
 use super::super::content::{self, Content, SMALL};
-use super::super::entry::{self, Entry, Node};
+use super::super::entries;
+use super::super::entry::{Entry, Node};
 use super::super::index::{Index, Known};
 use super::{attributes, chunks::Chunks};
 use crate::blob::Piece;
@@ -173,7 +174,7 @@ impl Place<'_> {
     }
 
     fn write_large(&self, file: &File, content: &Content, path: &[u8]) -> Result<(), Error> {
-        let mut reader = entry::read_file(&self.chunks.artifacts, &self.chunks.keys, content);
+        let mut reader = entries::read_file(&self.chunks.artifacts, &self.chunks.keys, content);
         let mut at = 0;
         while let Some(piece) = reader.next_piece()? {
             match piece {
