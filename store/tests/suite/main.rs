@@ -2,6 +2,8 @@
 
 mod engines;
 mod reports;
+mod runs;
+mod sessions;
 mod statements;
 mod waits;
 mod world;

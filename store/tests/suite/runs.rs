@@ -1,0 +1,357 @@
+//! Runs: their ends, limits, attempts and what they leave behind.
+
+use anyhow::{Context, Result, bail};
+use helmr_domain::run::{State, status_after};
+use helmr_domain::{Duration, Failure, FailureKind, Refusal};
+use helmr_store::runs::{
+    AppendEntries, AppendLog, ChangeMetadata, Entry, LogStream, MetadataOp, append_entries,
+    append_log, cancel, change_metadata, log_position, read_log,
+};
+use helmr_store::worker::{self, Finished, WaitFor};
+use helmr_store::{Error, runs};
+use serde_json::json;
+
+use crate::on_both;
+use crate::world::{LEASE, Live, World, fresh};
+
+async fn failure_kind(world: &World, live: &Live) -> Result<FailureKind> {
+    match world.run(live.run).await?.state.state {
+        State::Failed { failure, .. } => Ok(failure.kind),
+        other => bail!("{other:?}"),
+    }
+}
+
+/// The run's status by its row and by its events alone.
+async fn check_replay(world: &World, live: &Live) -> Result<()> {
+    let kinds = world.events(live.run).await?;
+    let kinds = kinds
+        .iter()
+        .map(|kind| Ok(kind.parse()?))
+        .collect::<Result<Vec<_>>>()?;
+    let status = world.run(live.run).await?.state.status();
+    assert_eq!(status_after(kinds), Some(status));
+    Ok(())
+}
+
+on_both! {
+    async fn a_queued_run_expires_at_its_time_to_live(world) {
+        let started = world.start("short").await?;
+        assert_eq!(started.run.attempt_number, None);
+        world.advance(Duration::from_secs(60));
+        // The deadline decides, not the timer: it may not be placed any more.
+        assert!(world.place().await?.is_empty());
+        world.fire().await?;
+        let run = world.run(started.run.id).await?;
+        assert_eq!((run.state.status().as_str(), run.attempt_number), ("expired", None));
+        assert_eq!(world.session(started.session.id).await?.active_run, None);
+    }
+
+    async fn a_queued_run_is_cancelled_at_once(world) {
+        let started = world.start("plain").await?;
+        let run = cancel(&world.store, world.scope, started.run.id, world.at()).await?;
+        assert_eq!(run.state.status().as_str(), "cancelled");
+        assert!(world.place().await?.is_empty());
+    }
+
+    async fn a_running_run_has_its_grace(world) {
+        let live = world.live("plain").await?;
+        let run = cancel(&world.store, world.scope, live.run, world.at()).await?;
+        assert_eq!(run.state.status().as_str(), "running");
+        let assignment = world.assignment(&live).await?.context("assigned")?;
+        let stop = assignment.runs[0].stop.context("told to stop")?;
+        assert_eq!(stop.kill_at, world.now().after(Duration::from_secs(10)));
+        // Whatever the task says now.
+        world.succeed(&live).await?;
+        assert_eq!(world.status(live.run).await?, "cancelled");
+        check_replay(&world, &live).await?;
+    }
+
+    async fn a_run_whose_end_is_never_told_ends_after_its_grace(world) {
+        let live = world.live("plain").await?;
+        cancel(&world.store, world.scope, live.run, world.at()).await?;
+        world.advance(Duration::from_secs(10));
+        world.fire().await?;
+        assert_eq!(world.status(live.run).await?, "running", "the worker may still tell of it");
+        world.advance(Duration::from_secs(5));
+        world.fire().await?;
+        assert_eq!(world.status(live.run).await?, "cancelled");
+        let assignment = world.assignment(&live).await?.context("assigned")?;
+        assert!(assignment.runs.is_empty());
+    }
+
+    async fn a_parked_run_is_woken_for_its_grace(world) {
+        let live = world.live("plain").await?;
+        let token = world.token(&live).await?;
+        world.wait(&live, 1, WaitFor::Token(token)).await?;
+        world.park(&live).await?;
+        let run = cancel(&world.store, world.scope, live.run, world.at()).await?;
+        assert_eq!(run.state.status().as_str(), "waiting");
+        let woken = world.wake(&live).await?;
+        let run = &world.assignment(&woken).await?.context("assigned")?.runs[0];
+        let grace = run.stop.context("told to stop")?.kill_at.since(world.now());
+        assert!(grace > Duration::from_secs(9), "{grace}");
+        assert!(run.waiting.is_none() && run.outcomes.is_empty());
+        world.finish(&woken, Finished::Stopped).await?;
+        assert_eq!(world.status(live.run).await?, "cancelled");
+        check_replay(&world, &live).await?;
+    }
+
+    async fn a_parked_run_that_does_not_wake_is_cancelled_anyway(world) {
+        let live = world.live("plain").await?;
+        world.wait(&live, 1, World::messages(None)).await?;
+        world.park(&live).await?;
+        worker::disconnected(&world.store, world.worker, world.at()).await?;
+        cancel(&world.store, world.scope, live.run, world.at()).await?;
+        assert!(world.place().await?.is_empty());
+        world.advance(Duration::from_secs(59));
+        world.fire().await?;
+        assert_eq!(world.status(live.run).await?, "waiting");
+        world.advance(Duration::from_secs(1));
+        world.fire().await?;
+        assert_eq!(world.status(live.run).await?, "cancelled");
+    }
+
+    async fn max_duration_counts_only_what_runs(world) {
+        let live = world.live("plain").await?;
+        world.advance(Duration::from_secs(500));
+        let wait = world.wait(&live, 1, World::messages(None)).await?;
+        world.park(&live).await?;
+        world.advance(Duration::from_secs(100_000));
+        world.fire().await?;
+        world.send(live.session, &json!(1), None).await?;
+        let woken = world.wake(&live).await?;
+        world.deliver(&woken, wait.wait_id).await?;
+        let active = world.run(live.run).await?.state.active;
+        assert!(active >= Duration::from_secs(500) && active < Duration::from_secs(501), "{active}");
+        world.advance(Duration::from_secs(399));
+        world.fire().await?;
+        assert!(world.run(live.run).await?.state.stop.is_none());
+        world.advance(Duration::from_secs(1));
+        world.fire().await?;
+        let stop = world.run(live.run).await?.state.stop.context("told to stop")?;
+        assert_eq!(stop.reason.as_str(), "max_duration");
+        world.finish(&woken, Finished::Stopped).await?;
+        assert_eq!(failure_kind(&world, &live).await?, FailureKind::MaxDuration);
+        check_replay(&world, &live).await?;
+    }
+
+    async fn a_drained_run_moves_and_is_woken_unasked(world) {
+        let live = world.live("plain").await?;
+        world.advance(Duration::from_secs(10));
+        let parked = world.parked_input(&live, true);
+        worker::machine_parked(&world.store, parked).await?;
+        let run = world.run(live.run).await?;
+        assert_eq!(run.state.status().as_str(), "running");
+        assert_eq!(run.placement.context("placed")?.state, "moving");
+        world.advance(Duration::from_secs(100_000));
+        world.fire().await?;
+        let woken = world.wake(&live).await?;
+        let run = world.run(live.run).await?;
+        assert_eq!(run.placement.context("placed")?.state, "live");
+        assert!(run.state.stop.is_none() && run.state.active < Duration::from_secs(11));
+        world.succeed(&woken).await?;
+        check_replay(&world, &live).await?;
+    }
+
+    async fn a_run_lost_before_its_code_began_is_dispatched_again(world) {
+        let started = world.start("plain").await?;
+        world.place().await?;
+        world.advance(LEASE);
+        assert_eq!(worker::reap_expired_leases(&world.store, world.at(), 10).await?.len(), 1);
+        let run = world.run(started.run.id).await?;
+        assert_eq!((run.state.status().as_str(), run.state.dispatch_attempts), ("queued", 1));
+        assert!(world.place().await?.is_empty(), "not at once");
+        world.advance(Duration::from_secs(1));
+        world.fire().await?;
+        let live = world.go_live(&started.run).await?;
+        let run = world.run(live.run).await?;
+        assert_eq!((run.attempt_number, run.state.dispatch_attempts), (Some(1), 2));
+        check_replay(&world, &live).await?;
+    }
+
+    async fn a_run_lost_after_its_code_began_fails_and_its_files_wait_for_a_choice(world) {
+        let live = world.live("plain").await?;
+        world.advance(LEASE);
+        worker::reap_expired_leases(&world.store, world.at(), 10).await?;
+        assert_eq!(failure_kind(&world, &live).await?, FailureKind::WorkerLost);
+        let retry = runs::Retry {
+            at: world.at(),
+            scope: world.scope,
+            run: live.run,
+            provenance: json!({}),
+            idempotency: None,
+        };
+        let next = fresh(runs::start_retry(&world.store, retry).await?)?;
+        assert!(world.place().await?.is_empty());
+        let placement = world.run(next.id).await?.placement.context("queued")?;
+        assert!(placement.reason.context("a reason")?.contains("lost worker"));
+        helmr_store::workspaces::recover(&world.store, world.scope, live.workspace, world.at()).await?;
+        world.go_live(&next).await?;
+    }
+
+    async fn a_run_with_an_attempt_left_goes_on_from_the_last_version_by_itself(world) {
+        let live = world.live("retried").await?;
+        let version = world.version();
+        let captured = worker::Captured { at: world.at(), fence: live.machine_fence(), version: version.clone() };
+        worker::version_captured(&world.store, captured).await?;
+        world.advance(LEASE);
+        worker::reap_expired_leases(&world.store, world.at(), 10).await?;
+        assert_eq!(world.status(live.run).await?, "queued");
+        world.advance(Duration::from_secs(1));
+        let again = world.go_live(&world.run(live.run).await?).await?;
+        assert_eq!(again.fence.attempt, 2);
+        let origin = world.assignment(&again).await?.context("assigned")?.machine.origin;
+        assert_eq!(origin, worker::Origin::Version {
+            version_id: version.version_id,
+            manifest: version.manifest,
+        });
+        let failure = Failure::new(FailureKind::TaskError, "again");
+        world.finish(&again, Finished::Failed(failure)).await?;
+        assert_eq!(failure_kind(&world, &live).await?, FailureKind::TaskError);
+        check_replay(&world, &live).await?;
+    }
+
+    async fn a_failed_attempt_is_followed_by_the_next_in_the_same_machine(world) {
+        let live = world.live("retried").await?;
+        let token = world.token(&live).await?;
+        let failure = Failure::new(FailureKind::TaskError, "once");
+        world.finish(&live, Finished::Failed(failure.clone())).await?;
+        // What belonged to the attempt is over.
+        let token = helmr_store::tokens::get(&world.store, world.scope, token).await?.context("token")?;
+        assert_eq!(token.state.as_str(), "cancelled");
+        // Told again, it is the same end.
+        world.finish(&live, Finished::Failed(failure)).await?;
+        assert_eq!(world.status(live.run).await?, "queued");
+        world.advance(Duration::from_secs(1));
+        let placed = world.place().await?;
+        assert_eq!(placed[0].kind, worker::PlacedKind::Join);
+        let again = world.on(&world.run(live.run).await?, &placed[0]).await?;
+        assert_eq!((again.fence.attempt, again.machine), (2, live.machine));
+        worker::run_started(&world.store, again.fence, world.at()).await?;
+        world.succeed(&again).await?;
+        assert_eq!(world.status(live.run).await?, "succeeded");
+        check_replay(&world, &live).await?;
+    }
+
+    async fn only_a_finished_run_is_started_again(world) {
+        let live = world.live("plain").await?;
+        let retry = |at| runs::Retry {
+            at,
+            scope: world.scope,
+            run: live.run,
+            provenance: json!({}),
+            idempotency: None,
+        };
+        let refused = runs::start_retry(&world.store, retry(world.at())).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::RunNotFinished))), "{refused:?}");
+        world.succeed(&live).await?;
+        let next = fresh(runs::start_retry(&world.store, retry(world.at())).await?)?;
+        assert_eq!((next.number, next.reason.as_str()), (2, "retry"));
+        let refused = runs::start_retry(&world.store, retry(world.at())).await;
+        assert!(
+            matches!(refused, Err(Error::Refused(Refusal::SessionRunActive { run_id })) if run_id == next.id),
+            "{refused:?}"
+        );
+        let refused = cancel(&world.store, world.scope, live.run, world.at()).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::RunFinished))), "{refused:?}");
+    }
+
+    async fn output_is_kept_by_offset_once_and_up_to_its_limit(world) {
+        let live = world.live("retried").await?;
+        let piece = |live: &Live, offset, size_bytes| AppendLog {
+            at: world.at(),
+            fence: live.fence,
+            stream: LogStream::Stdout,
+            offset,
+            size_bytes,
+            sealed: vec![7; 3],
+        };
+        for (offset, size) in [(0, 10), (0, 10), (10, 5), (3, 7)] {
+            append_log(&world.store, piece(&live, offset, size)).await?;
+        }
+        let refused = append_log(&world.store, piece(&live, 20, 5)).await;
+        assert!(
+            matches!(refused, Err(Error::Refused(Refusal::LogOutOfStep { expected: 15 }))),
+            "{refused:?}"
+        );
+        assert_eq!(log_position(&world.store, live.run, 1, LogStream::Stdout).await?, 15);
+        let failure = Failure::new(FailureKind::TaskError, "once");
+        world.finish(&live, Finished::Failed(failure)).await?;
+        world.advance(Duration::from_secs(1));
+        let placed = world.place().await?;
+        let again = world.on(&world.run(live.run).await?, &placed[0]).await?;
+        // The next attempt begins where the last one ended.
+        let large = 64 * 1024 * 1024;
+        append_log(&world.store, piece(&again, 0, large)).await?;
+        append_log(&world.store, piece(&again, large, 100)).await?;
+        append_log(&world.store, piece(&again, large + 100, 100)).await?;
+        let log = read_log(&world.store, world.scope, live.run, LogStream::Stdout, 12, 10).await?;
+        let offsets: Vec<_> = log.segments.iter().map(|segment| (segment.offset, segment.size_bytes)).collect();
+        assert_eq!(offsets, [(10, 5), (15, large)]);
+        assert_eq!((log.received_bytes, log.cut_at), (15 + large + 200, Some(15 + large)));
+        let logged = world.events(live.run).await?;
+        assert_eq!(logged.iter().filter(|kind| **kind == "log").count(), 4);
+        let other = read_log(&world.store, world.scope, live.run, LogStream::Stderr, 0, 10).await?;
+        assert!(other.segments.is_empty());
+    }
+
+    async fn log_entries_are_events_once(world) {
+        let live = world.live("plain").await?;
+        let entry = |index| Entry {
+            index,
+            level: "info".to_owned(),
+            message: format!("entry {index}"),
+            fields: Some(json!({"n": index})),
+            logged_at: world.now(),
+        };
+        for entries in [vec![entry(1), entry(2)], vec![entry(2), entry(3)]] {
+            let input = AppendEntries { at: world.at(), fence: live.fence, entries };
+            append_entries(&world.store, input).await?;
+        }
+        let events = runs::events(&world.store, world.scope, live.run, 0, 100).await?;
+        let messages: Vec<_> = events
+            .iter()
+            .filter_map(|event| event.attributes.get("message")?.as_str())
+            .collect();
+        assert_eq!(messages, ["entry 1", "entry 2", "entry 3"]);
+    }
+
+    async fn metadata_changes_once_for_each_call(world) {
+        let live = world.live("plain").await?;
+        let change = |call_no, op| ChangeMetadata { at: world.at(), fence: live.fence, call_no, op };
+        let increment = || MetadataOp::Increment { key: "n".to_owned(), by: 1.0 };
+        for (call_no, expected) in [(1, 1), (1, 1), (2, 2)] {
+            let whole = change_metadata(&world.store, change(call_no, increment())).await?;
+            assert_eq!(whole, json!({"n": expected}));
+        }
+        let set = MetadataOp::Set { key: "big".to_owned(), value: json!("x".repeat(300_000)) };
+        let refused = change_metadata(&world.store, change(3, set)).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::MetadataTooLarge { .. }))), "{refused:?}");
+        assert_eq!(world.run(live.run).await?.metadata, json!({"n": 2}));
+    }
+
+    async fn runs_list_newest_first_in_pages(world) {
+        let mut started = Vec::new();
+        for _ in 0..3 {
+            started.push(world.start("plain").await?.run.id);
+        }
+        cancel(&world.store, world.scope, started[1], world.at()).await?;
+        let filter = runs::Filter::default;
+        let page = runs::list(&world.store, world.scope, filter(), None, 2).await?;
+        let ids = |page: &helmr_store::Page<runs::Run, _>| page.items.iter().map(|run| run.id).collect::<Vec<_>>();
+        assert_eq!(ids(&page), [started[2], started[1]]);
+        let page = runs::list(&world.store, world.scope, filter(), page.next, 2).await?;
+        assert_eq!((ids(&page), page.next), (vec![started[0]], None));
+        let status = Some(helmr_domain::run::Status::Cancelled);
+        let cancelled = runs::Filter { status, ..filter() };
+        let page = runs::list(&world.store, world.scope, cancelled, None, 10).await?;
+        assert_eq!(ids(&page), [started[1]]);
+        let session = Some(world.run(started[0]).await?.session_id);
+        let page = runs::list(&world.store, world.scope, runs::Filter { session, ..filter() }, None, 10).await?;
+        assert_eq!(ids(&page), [started[0]]);
+        let mut elsewhere = world.scope;
+        elsewhere.environment = helmr_domain::EnvironmentId::new(world.now(), [8; 10]);
+        assert!(runs::list(&world.store, elsewhere, filter(), None, 10).await?.items.is_empty());
+        assert!(runs::get(&world.store, elsewhere, started[0]).await?.is_none());
+    }
+}

@@ -1,0 +1,270 @@
+//! Sessions: started, reused, continued and ended.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use helmr_domain::{Duration, Refusal};
+use helmr_store::idempotency::{Idempotency, Kept};
+use helmr_store::sessions::{self, Start, Started, cancel, close, start};
+use helmr_store::streams::{self, NewRecord, SendInput};
+use helmr_store::worker::{self, Finished};
+use helmr_store::{Error, runs};
+use serde_json::json;
+
+use crate::on_both;
+use crate::world::{Live, World, fresh};
+
+async fn named(world: &World, payload: i64) -> Result<Start> {
+    let mut input = world.start_input("plain").await?;
+    input.external_id = Some("thread-1".to_owned());
+    input.payload = Some((&json!({"n": payload})).try_into()?);
+    Ok(input)
+}
+
+/// Lets the run of a session's live machine read one message.
+async fn read_message(world: &World, live: &Live, call_no: u64) -> Result<()> {
+    let wait = world.wait(live, call_no, World::messages(None)).await?;
+    world.deliver(live, wait.wait_id).await?;
+    Ok(())
+}
+
+on_both! {
+    async fn an_open_session_is_reused_by_its_external_id(world) {
+        let first = fresh(start(&world.store, named(&world, 1).await?).await?)?;
+        let again = fresh(start(&world.store, named(&world, 1).await?).await?)?;
+        assert!(!first.reused && again.reused);
+        assert_eq!((again.session.id, again.run.id), (first.session.id, first.run.id));
+        // Its run has ended: another one begins.
+        runs::cancel(&world.store, world.scope, first.run.id, world.at()).await?;
+        let next = fresh(start(&world.store, named(&world, 1).await?).await?)?;
+        assert_eq!(next.session.id, first.session.id);
+        assert_eq!((next.run.number, next.reused), (2, true));
+        let refused = start(&world.store, named(&world, 2).await?).await;
+        assert!(
+            matches!(refused, Err(Error::Refused(Refusal::SessionFingerprintMismatch))),
+            "{:?}", refused.err()
+        );
+        cancel(&world.store, world.scope, first.session.id, world.at()).await?;
+        let other = fresh(start(&world.store, named(&world, 2).await?).await?)?;
+        assert_ne!(other.session.id, first.session.id);
+        let found = sessions::find_by_external_id(&world.store, world.scope, "thread-1").await?;
+        assert_eq!(found.context("open")?.id, other.session.id);
+    }
+
+    async fn two_starts_with_one_external_id_make_one_session(world) {
+        let (one, other) = (named(&world, 1).await?, named(&world, 1).await?);
+        let (one, other) = tokio::join!(start(&world.store, one), start(&world.store, other));
+        let (one, other) = (fresh(one?)?, fresh(other?)?);
+        assert_eq!(one.session.id, other.session.id);
+        assert_eq!(one.run.id, other.run.id);
+        assert!(one.reused != other.reused);
+    }
+
+    async fn a_repeated_request_has_the_first_answer(world) {
+        let keyed = |mut input: Start, hash| {
+            input.idempotency = Some(Idempotency {
+                key: "key".to_owned(),
+                request_hash: [hash; 32],
+                sealed: Some(vec![9]),
+                answer: Arc::new(|started: &Started| json!({"id": started.session.id, "status": "queued"})),
+            });
+            input
+        };
+        let input = world.start_input("plain").await?;
+        let first = fresh(start(&world.store, keyed(input.clone(), 1)).await?)?;
+        runs::cancel(&world.store, world.scope, first.run.id, world.at()).await?;
+        let mut again = input.clone();
+        again.at = world.at();
+        let Kept::Replayed { answer, sealed } = start(&world.store, keyed(again, 1)).await? else {
+            anyhow::bail!("started again");
+        };
+        assert_eq!(answer, json!({"id": first.session.id, "status": "queued"}));
+        assert_eq!(sealed, Some(vec![9]));
+        let refused = start(&world.store, keyed(input.clone(), 2)).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::IdempotencyKeyReused))), "{:?}", refused.err());
+        // Secrets go after a day, the answer after thirty.
+        world.advance(Duration::from_secs(86_400));
+        let mut later = input.clone();
+        later.at = world.at();
+        let Kept::Replayed { sealed, .. } = start(&world.store, keyed(later, 1)).await? else {
+            anyhow::bail!("started again");
+        };
+        assert_eq!(sealed, None);
+        world.advance(Duration::from_secs(30 * 86_400));
+        let mut last = input;
+        last.at = world.at();
+        fresh(start(&world.store, keyed(last, 2)).await?)?;
+        helmr_store::idempotency::sweep(&world.store, world.at(), 10).await?;
+    }
+
+    async fn a_task_with_secrets_is_not_started(world) {
+        let input = world.start_input("secret").await?;
+        let refused = start(&world.store, input).await;
+        let Err(Error::Refused(Refusal::SecretMissing { names })) = refused else {
+            anyhow::bail!("started");
+        };
+        assert_eq!(names, ["KEY"]);
+    }
+
+    async fn a_workspace_must_fit_the_tasks_sandbox(world) {
+        let first = world.start("plain").await?;
+        let mut input = world.start_input("large").await?;
+        input.workspace = Some(first.session.workspace_id);
+        let refused = start(&world.store, input).await;
+        assert!(
+            matches!(refused, Err(Error::Refused(Refusal::WorkspaceIncompatible { .. }))),
+            "{:?}", refused.err()
+        );
+        let mut input = world.start_input("plain").await?;
+        input.workspace = Some(helmr_domain::WorkspaceId::new(world.now(), [3; 10]));
+        let refused = start(&world.store, input).await;
+        assert!(matches!(refused, Err(Error::NotFound("workspace"))), "{:?}", refused.err());
+    }
+
+    async fn a_session_closes_when_idle_and_takes_nothing_more(world) {
+        let live = world.live("plain").await?;
+        let refused = close(&world.store, world.scope, live.session, world.at()).await;
+        assert!(
+            matches!(refused, Err(Error::Refused(Refusal::SessionRunActive { run_id })) if run_id == live.run),
+            "{refused:?}"
+        );
+        world.succeed(&live).await?;
+        for _ in 0..2 {
+            let closed = close(&world.store, world.scope, live.session, world.at()).await?;
+            assert_eq!(closed.state.as_str(), "closed");
+            assert_eq!(closed.result, Some(json!({"ok": true})));
+        }
+        let refused = world.send(live.session, &json!(1), None).await;
+        assert!(format!("{refused:?}").contains("not open"), "{refused:?}");
+    }
+
+    async fn cancelling_a_session_stops_its_run(world) {
+        let live = world.live("plain").await?;
+        for _ in 0..2 {
+            let session = cancel(&world.store, world.scope, live.session, world.at()).await?;
+            assert_eq!(session.state.as_str(), "cancelled");
+        }
+        assert!(world.run(live.run).await?.state.stop.is_some());
+        world.finish(&live, Finished::Stopped).await?;
+        assert_eq!(world.status(live.run).await?, "cancelled");
+        assert_eq!(world.session(live.session).await?.active_run, None);
+    }
+
+    async fn a_session_expires_with_its_run(world) {
+        let mut input = world.start_input("plain").await?;
+        input.expires_at = Some(world.now().after(Duration::from_secs(10)));
+        let started = fresh(start(&world.store, input).await?)?;
+        let live = world.go_live(&started.run).await?;
+        world.advance(Duration::from_secs(10));
+        world.fire().await?;
+        assert_eq!(world.session(live.session).await?.state.as_str(), "expired");
+        let stop = world.run(live.run).await?.state.stop.context("told to stop")?;
+        assert_eq!(stop.reason.as_str(), "session_expired");
+        world.finish(&live, Finished::Stopped).await?;
+        assert_eq!(world.status(live.run).await?, "cancelled");
+    }
+
+    async fn input_to_an_idle_session_starts_its_next_run(world) {
+        let live = world.live("plain").await?;
+        let sent = world.send(live.session, &json!(1), None).await?;
+        assert_eq!((sent.record.sequence, sent.started_run), (1, None));
+        // It read nothing: what is unread starts nothing.
+        assert_eq!(world.succeed(&live).await?, None);
+        let sent = world.send(live.session, &json!(2), None).await?;
+        let next = world.run(sent.started_run.context("started")?).await?;
+        assert_eq!((next.number, next.reason.as_str()), (2, "input"));
+        assert_eq!(world.session(live.session).await?.activity.as_str(), "queued");
+    }
+
+    async fn unread_input_starts_the_next_run_when_one_succeeds_that_has_read_some(world) {
+        let live = world.live("plain").await?;
+        for data in 1..=3 {
+            world.send(live.session, &json!(data), None).await?;
+        }
+        read_message(&world, &live, 1).await?;
+        let next = world.succeed(&live).await?.context("the next run")?;
+        assert_eq!(world.session(live.session).await?.active_run, Some(next));
+        let placed = world.place().await?;
+        let again = world.on(&world.run(next).await?, &placed[0]).await?;
+        assert_eq!(again.machine, live.machine, "the machine is still there");
+        worker::run_started(&world.store, again.fence, world.at()).await?;
+        read_message(&world, &again, 1).await?;
+        assert_eq!(world.unread(live.session).await?, [json!(3)]);
+        // A failed one does not.
+        let failure = helmr_domain::Failure::new(helmr_domain::FailureKind::TaskError, "m");
+        assert_eq!(world.finish(&again, Finished::Failed(failure)).await?, None);
+        let session = world.session(live.session).await?;
+        assert_eq!((session.active_run, session.activity.as_str()), (None, "idle"));
+        assert!(session.error.is_some() && session.result.is_none());
+    }
+
+    async fn a_record_with_a_key_is_kept_once(world) {
+        let live = world.live("plain").await?;
+        let keyed = |data| SendInput {
+            at: world.at(),
+            scope: world.scope,
+            session: live.session,
+            record: NewRecord {
+                stream: "messages".parse().expect("a name"),
+                data: json!(data),
+                correlation_id: None,
+                content_type: "application/json".to_owned(),
+                idempotency_key: Some("k".to_owned()),
+            },
+            public_token: None,
+            idempotency: None,
+        };
+        let first = fresh(streams::send_input(&world.store, keyed(1)).await?)?;
+        let again = fresh(streams::send_input(&world.store, keyed(1)).await?)?;
+        assert_eq!(first.record, again.record);
+        assert!(!first.existed && again.existed);
+        let refused = streams::send_input(&world.store, keyed(2)).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::RecordKeyReused))), "{:?}", refused.err());
+        let mut elsewhere = keyed(3);
+        elsewhere.record.stream = "unknown".parse()?;
+        let refused = streams::send_input(&world.store, elsewhere).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::StreamUnknown { .. }))), "{:?}", refused.err());
+    }
+
+    async fn a_tasks_output_is_appended_once_for_each_call(world) {
+        let live = world.live("plain").await?;
+        let append = |call_no, data| streams::AppendOutput {
+            at: world.at(),
+            scope: world.scope,
+            session: live.session,
+            record: NewRecord {
+                stream: "events".parse().expect("a name"),
+                data: json!(data),
+                correlation_id: None,
+                content_type: "application/json".to_owned(),
+                idempotency_key: None,
+            },
+            origin: helmr_store::idempotency::Origin::Task(helmr_store::idempotency::TaskCall {
+                fence: live.fence,
+                call_no,
+                sealed: None,
+                answer: Arc::new(|sent: &streams::Sent| json!(sent.record.sequence)),
+            }),
+        };
+        fresh(streams::append_output(&world.store, append(1, "a")).await?)?;
+        let again = streams::append_output(&world.store, append(1, "a")).await?;
+        assert_eq!(again, Kept::Replayed { answer: json!(1), sealed: None });
+        fresh(streams::append_output(&world.store, append(2, "b")).await?)?;
+        let list = streams::ListRecords {
+            session: live.session,
+            direction: helmr_domain::stream::Direction::Output,
+            stream: "events".parse()?,
+            correlation_id: None,
+            after: 0,
+            limit: 1,
+        };
+        let page = streams::list_records(&world.store, world.scope, list.clone()).await?;
+        assert_eq!((page.items[0].data.clone(), page.next), (json!("a"), Some(1)));
+        let rest = streams::ListRecords { after: 1, limit: 10, ..list };
+        let page = streams::list_records(&world.store, world.scope, rest).await?;
+        assert_eq!((page.items[0].data.clone(), page.next), (json!("b"), None));
+        let all = streams::list(&world.store, world.scope, live.session).await?;
+        let known: Vec<_> = all.iter().map(|stream| (stream.name.as_str(), stream.last_sequence)).collect();
+        assert_eq!(known, [("messages", 0), ("events", 2)]);
+    }
+}
