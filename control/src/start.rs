@@ -94,6 +94,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ending: CancellationToken::new(),
         tasks: TaskTracker::new(),
         environments: std::sync::Mutex::default(),
+        runs: std::sync::Mutex::default(),
         touched: std::sync::Mutex::default(),
     });
     loops::spawn(&control);

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use helmr_artifacts::{Artifacts, DataKey, KeySet, RootKey};
-use helmr_domain::{ApiKeyId, Duration, EnvironmentId, Moment, OrganizationId, Timestamp};
+use helmr_domain::{ApiKeyId, Duration, EnvironmentId, Moment, OrganizationId, RunId, Timestamp};
+use helmr_store::worker::{self, RunFence};
 use helmr_store::{Store, setup};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +33,8 @@ pub(crate) struct Parts {
     /// Everything that runs beside requests.
     pub(crate) tasks: TaskTracker,
     pub(crate) environments: Mutex<HashMap<EnvironmentId, Environment>>,
+    /// Where runs belong, for reports that come often.
+    pub(crate) runs: Mutex<HashMap<RunId, EnvironmentId>>,
     /// When each API key's use was last noted.
     pub(crate) touched: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
@@ -51,6 +54,8 @@ pub(crate) struct Environment {
     pub(crate) keys: KeySet,
 }
 
+/// Runs whose environment is remembered.
+const RUNS_KNOWN: usize = 4_096;
 /// How often the use of a key is noted.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -88,6 +93,32 @@ impl Control {
         };
         self.known_environments().insert(id, environment.clone());
         Ok(environment)
+    }
+
+    /// The environment of the run under `fence`. Says nothing about the lease, which is checked where something is written.
+    ///
+    /// # Errors
+    /// `stale_lease` if the run was not asked for before and the lease is not held.
+    pub(crate) async fn environment_of(&self, fence: RunFence) -> Result<Environment, ApiError> {
+        let known = self.known_runs().get(&fence.run_id).copied();
+        let environment = match known {
+            Some(known) => known,
+            None => {
+                let input = worker::run_input(&self.store, fence).await?;
+                let environment = input.run.scope.environment;
+                let mut runs = self.known_runs();
+                if runs.len() >= RUNS_KNOWN {
+                    runs.clear();
+                }
+                runs.insert(fence.run_id, environment);
+                environment
+            }
+        };
+        self.environment(environment).await
+    }
+
+    fn known_runs(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, EnvironmentId>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known_environments(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, Environment>> {

@@ -12,7 +12,7 @@ use crate::state::Environment;
 use crate::{ApiError, Control};
 
 /// Of one piece: a row of the store.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
 const LEVEL_CHARACTERS: usize = 16;
 const MESSAGE_BYTES: usize = 64 << 10;
 const FIELDS_BYTES: usize = 64 << 10;

@@ -102,9 +102,7 @@ pub(super) async fn output(
     body: Json<RunReport<Output>, Line>,
 ) -> Done {
     let fence = fence(&caller, run, &body.value);
-    // Also proves the lease before anything is sealed.
-    let input = worker::run_input(&control.store, fence).await?;
-    let environment = control.environment(input.run.scope.environment).await?;
+    let environment = control.environment_of(fence).await?;
     ops::logs::receive(&control, &environment, fence, body.value.report).await?;
     DONE
 }

@@ -29,7 +29,7 @@ use crate::state::Environment;
 use crate::{ApiError, Control, ops};
 
 /// Events looked at in one go, of which some may be of other kinds.
-const EVENTS: u32 = 200;
+const EVENTS: u32 = 50;
 
 /// Stands where output was cut: what was printed from there on is not kept.
 const CUT: &str = "\n[the log ends here: what was printed from here on is not kept]\n";
@@ -182,7 +182,7 @@ impl Log {
 struct Output(HashMap<(bool, u64), Segment>);
 
 /// Read in one go.
-const SEGMENTS: u32 = 32;
+const SEGMENTS: u32 = 16;
 
 impl Output {
     /// The bytes of a range of output.
