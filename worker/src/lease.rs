@@ -21,6 +21,7 @@ pub(crate) async fn keep<D: Driver>(
     interval: Duration,
     ttl: Duration,
 ) {
+    let mut answered = true;
     loop {
         let asked_at = Instant::now();
         let asked = dispatcher.leases();
@@ -31,9 +32,14 @@ pub(crate) async fn keep<D: Driver>(
         };
         let mut wait = interval;
         match beat(&base.client, &body, interval.min(ttl / 4)).await {
-            Ok(answer) => dispatcher.renewed(&asked, &answer, asked_at),
+            Ok(answer) => {
+                answered = true;
+                dispatcher.renewed(&asked, &answer, asked_at);
+            }
             Err(failure) => {
-                tracing::warn!(%failure, "the leases were not renewed");
+                if std::mem::take(&mut answered) {
+                    tracing::warn!(%failure, "the leases were not renewed; trying on");
+                }
                 wait = wait.min(RETRY_AFTER);
             }
         }

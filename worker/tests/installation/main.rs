@@ -1,0 +1,8 @@
+//! Worker and control plane together, as `helmr up` has them: the real router, a real store, scripted machines.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod site;
+
+mod life;
+mod restart;
