@@ -51,6 +51,9 @@ pub enum Error {
     /// A path in the tree is longer than any manifest holds.
     #[error("capture: a path of {length} bytes is over the limit of {limit}")]
     PathTooLong { length: usize, limit: usize },
+    /// A file is made of more pieces than an entry of a manifest holds: hundreds of gigabytes.
+    #[error("capture {path}: the file is too large")]
+    FileTooLarge { path: PathBuf },
     /// A tree is only materialized into an empty directory.
     #[error("materialize into {path}: the directory is not empty")]
     NotEmpty { path: PathBuf },

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::beneath::{self, Facts, Xattrs, failed, join, moved, shown};
 use super::content::{Content, Packer, Slot, Taken};
+use super::entries::ENTRY_BYTES;
 use super::entry::{Entry, Node, PATH_BYTES};
 use super::index::{Draft, Index, Known, is_racy};
 use super::spine::Spine;
@@ -53,7 +54,7 @@ pub struct Captured {
 /// nevertheless, each file is some state of it and is read again next time.
 ///
 /// # Errors
-/// `Io`, `Store`, `Unstable`, `PathTooLong`. Nothing is left but chunks that nobody names.
+/// `Io`, `Store`, `Unstable`, `PathTooLong`, `FileTooLarge`. Nothing is left but chunks that nobody names.
 pub fn capture(
     artifacts: &Artifacts,
     keys: &KeySet,
@@ -397,10 +398,15 @@ impl Capture<'_> {
             *content = known.content.clone();
             self.draft.insert(ino, known);
         }
+        let encoded = pending.entry.encode();
+        if encoded.len() as u64 > ENTRY_BYTES {
+            return Err(Error::FileTooLarge {
+                path: shown(&pending.entry.path),
+            });
+        }
         let (writer, segments) = (&mut self.writer, &mut self.segments);
-        self.manifest.feed(&pending.entry.encode(), |piece| {
-            store_piece(writer, segments, piece)
-        })
+        self.manifest
+            .feed(&encoded, |piece| store_piece(writer, segments, piece))
     }
 
     fn finish(mut self, artifacts: &Artifacts) -> Result<Captured, Error> {

@@ -9,7 +9,7 @@ use crate::manifest::{Content as ManifestContent, Manifest};
 use crate::{Artifacts, Error, KeySet, ManifestId};
 
 /// Longest entry: a path, 64 KiB of attribute names with their values, and the segments of a very large file.
-const ENTRY_BYTES: u64 = 64 << 20;
+pub(super) const ENTRY_BYTES: u64 = 64 << 20;
 
 /// The entries of a tree, in order.
 pub struct Entries {
