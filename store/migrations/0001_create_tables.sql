@@ -145,7 +145,6 @@ CREATE TABLE deployments (
     UNIQUE (environment_id, version)
 ){strict};
 
-CREATE INDEX deployments_by_content ON deployments (environment_id, content_hash);
 CREATE INDEX deployments_newest ON deployments (environment_id, id);
 
 CREATE TABLE deployment_sandboxes (

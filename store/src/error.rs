@@ -116,7 +116,10 @@ impl Error {
     pub(crate) fn is_duplicate(&self) -> bool {
         match self {
             Self::Database(DatabaseError::Sqlite(error)) => {
-                error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+                error.sqlite_error().is_some_and(|said| {
+                    said.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+                        || said.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                })
             }
             Self::Database(DatabaseError::Postgres(error)) => {
                 error.code() == Some(&tokio_postgres::error::SqlState::UNIQUE_VIOLATION)

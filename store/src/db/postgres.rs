@@ -16,6 +16,9 @@ const CONNECTIONS: usize = 16;
 const DEADLINE: Duration = Duration::from_secs(30);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How often a violated unique constraint is taken for a race.
+const DUPLICATES: u32 = 2;
+
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pool: Pool,
@@ -64,6 +67,7 @@ impl Postgres {
     {
         let tries = async {
             let mut pause = Duration::from_millis(1);
+            let mut duplicates = 0;
             loop {
                 let (result, told) = self.once(BEGIN_WRITE, &input, &body).await;
                 match result {
@@ -71,6 +75,11 @@ impl Postgres {
                         tracing::debug!("a transaction is tried again");
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(Duration::from_millis(50));
+                    }
+                    // Two that made the same thing at once: the second one finds it when it looks again.
+                    Err(Error::Conflict(_)) if duplicates < DUPLICATES => duplicates += 1,
+                    Err(error) if error.is_duplicate() && duplicates < DUPLICATES => {
+                        duplicates += 1;
                     }
                     Ok(value) => {
                         for hint in told {

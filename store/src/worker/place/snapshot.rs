@@ -18,49 +18,53 @@ pub(super) struct Wanted {
 }
 
 sql! {
+    /// The outer joins keep SQLite from beginning with all machines or all workspaces.
     WANTED = "WITH wanting AS (
             -- outcomes for machines that are parked
             SELECT w.workspace_id AS workspace_id, 0 AS rank, 0 AS priority, w.decided_at AS since
             FROM waits w
-            JOIN materializations m ON m.workspace_id = w.workspace_id AND m.ended_at IS NULL
-            WHERE w.state = 'resuming' AND m.state = 'parked'
+            LEFT JOIN materializations m ON m.workspace_id = w.workspace_id AND m.ended_at IS NULL
+            WHERE w.state = 'resuming' AND COALESCE(m.state, '') = 'parked'
             UNION ALL
             -- runs that were set aside while they ran
             SELECT r.workspace_id, 0, 0, r.created_at
             FROM runs r
-            JOIN materializations m ON m.workspace_id = r.workspace_id AND m.ended_at IS NULL
-            WHERE r.status = 'running' AND r.clock_at IS NULL AND m.state = 'parked'
+            LEFT JOIN materializations m ON m.workspace_id = r.workspace_id AND m.ended_at IS NULL
+            WHERE r.status = 'running' AND r.clock_at IS NULL AND COALESCE(m.state, '') = 'parked'
             UNION ALL
             -- parked runs that are told to stop, for their grace
             SELECT r.workspace_id, 0, 0, r.stop_requested_at
             FROM runs r
-            JOIN materializations m ON m.workspace_id = r.workspace_id AND m.ended_at IS NULL
+            LEFT JOIN materializations m ON m.workspace_id = r.workspace_id AND m.ended_at IS NULL
             WHERE r.stop_reason IS NOT NULL AND r.status IN ('running', 'waiting')
-                AND m.state = 'parked'
+                AND COALESCE(m.state, '') = 'parked'
             UNION ALL
             -- the head of the queue
             SELECT q.workspace_id, 1, q.priority, q.queued_at
             FROM (
                 SELECT r.workspace_id, r.priority, r.queued_at
                 FROM runs r
-                JOIN workspaces s ON s.id = r.workspace_id
+                LEFT JOIN workspaces s ON s.id = r.workspace_id
                 WHERE r.status = 'queued' AND r.not_before_at <= $1
                     AND (r.ttl_at IS NULL OR r.ttl_at > $1 OR r.attempt > 1)
-                    AND s.state = 'active'
+                    AND COALESCE(s.state, '') = 'active'
                 ORDER BY r.priority DESC, r.queued_at, r.id
                 LIMIT $2
             ) q
+        ),
+        -- a workspace once, by what in it comes first
+        firsts AS (
+            SELECT workspace_id, MIN(rank) AS rank, MAX(priority) AS priority, MIN(since) AS since
+            FROM wanting
+            GROUP BY workspace_id
         )
-        SELECT x.workspace_id, m.state, m.checkpoint_id, s.last_worker_id,
-            MIN(x.rank) AS first_rank, MAX(x.priority) AS first_priority,
-            MIN(x.since) AS first_since
-        FROM wanting x
-        JOIN workspaces s ON s.id = x.workspace_id
+        SELECT x.workspace_id, m.state, m.checkpoint_id, s.last_worker_id
+        FROM firsts x
+        LEFT JOIN workspaces s ON s.id = x.workspace_id
         LEFT JOIN materializations m ON m.workspace_id = x.workspace_id AND m.ended_at IS NULL
-        WHERE s.state = 'active'
+        WHERE COALESCE(s.state, '') = 'active'
             AND (m.state IS NULL OR m.state <> 'parked' OR m.not_before_at <= $1)
-        GROUP BY x.workspace_id, m.state, m.checkpoint_id, s.last_worker_id
-        ORDER BY first_rank, first_priority DESC, first_since, x.workspace_id
+        ORDER BY x.rank, x.priority DESC, x.since, x.workspace_id
         LIMIT $2";
 
     /// What the first queued run of a workspace needs.

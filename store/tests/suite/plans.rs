@@ -1,0 +1,71 @@
+//! Hot statements go through an index, whatever the size of their tables.
+
+use anyhow::Result;
+use helmr_store::check::sqlite_plan;
+
+/// Checks that no step reads a whole table, but for those named.
+fn check(statement: &str, may_scan: &[&str]) -> Result<()> {
+    let plan = sqlite_plan(statement)?;
+    assert!(!plan.is_empty());
+    for step in &plan {
+        let whole = step.starts_with("SCAN ")
+            && !step.contains("USING INDEX")
+            && !step.contains("USING COVERING INDEX");
+        let allowed = may_scan
+            .iter()
+            .any(|table| *step == format!("SCAN {table}"));
+        assert!(!whole || allowed, "{statement}:\n{}", plan.join("\n"));
+    }
+    Ok(())
+}
+
+#[test]
+fn hot_statements_use_an_index() -> Result<()> {
+    for statement in [
+        "events::APPEND",
+        "events::LIST",
+        "keys::FIND",
+        "public_tokens::FIND",
+        "lease::FIND",
+        "outbox::PENDING",
+        "outbox::RAISE_REVISION",
+        "runs::row::FIND",
+        "runs::row::LIST",
+        "runs::row::LIST_OF_SESSION",
+        "runs::row::LIST_IN_WORKSPACE",
+        "runs::row::LIST_QUEUED_IN_WORKSPACE",
+        "runs::row::SAVE",
+        "runs::log::SEGMENTS",
+        "sessions::row::FIND_OPEN",
+        "sessions::row::LIST",
+        "streams::row::AFTER",
+        "streams::row::FIND_BY_KEY",
+        "streams::row::ALL_POSITIONS",
+        "timers::NEXT",
+        "timers::fire::DUE",
+        "tokens::row::FIND_BY_CALLBACK",
+        "tokens::row::PENDING_OF_RUN",
+        "tokens::row::LIST",
+        "wait::row::FIND_CALL",
+        "wait::row::ON_TOKEN",
+        "wait::row::ON_STREAM",
+        "wait::row::UNDELIVERED",
+        "wait::row::UNDELIVERED_OF_RUN",
+        "wait::row::CLAIMED",
+        "machine::row::CURRENT",
+        "worker::assignment::HELD_BY",
+        "worker::reap::RAN_OUT",
+        "worker::place::snapshot::IDLE",
+        "worker::place::snapshot::USED",
+        "worker::place::snapshot::QUEUED_NEED",
+    ] {
+        check(statement, &[])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn looking_for_what_is_wanted_reads_only_what_may_be() -> Result<()> {
+    // The queue's head and what was found are passed on whole; both are bounded.
+    check("worker::place::snapshot::WANTED", &["q", "x", "wanting"])
+}
