@@ -290,6 +290,8 @@ CREATE TABLE materializations (
     base_version_id {text},
     -- That the worker must speak.
     protocol {int} NOT NULL,
+    -- Whether something in it may have written to its files.
+    touched {int} NOT NULL CHECK (touched IN (0, 1)),
     -- Told to make room.
     leaving {int} NOT NULL CHECK (leaving IN (0, 1)),
     -- Wakes that failed since it was last live.

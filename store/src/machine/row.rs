@@ -23,6 +23,8 @@ pub(crate) struct MachineRow {
     pub(crate) driver: String,
     pub(crate) spec: Spec,
     pub(crate) base_version: Option<VersionId>,
+    /// Whether something in it may have written to its files.
+    pub(crate) touched: bool,
     /// Told to make room.
     pub(crate) leaving: bool,
     pub(crate) failed_wakes: u32,
@@ -36,8 +38,8 @@ pub(crate) struct MachineRow {
 macro_rules! select {
     () => {
         "SELECT id, organization_id, project_id, environment_id, workspace_id, state,
-            checkpoint_id, worker_id, epoch, driver, spec, base_version_id, leaving, failed_wakes,
-            not_before_at, failure, live_at, parked_at, ended_at
+            checkpoint_id, worker_id, epoch, driver, spec, base_version_id, touched, leaving,
+            failed_wakes, not_before_at, failure, live_at, parked_at, ended_at
         FROM materializations
         "
     };
@@ -54,10 +56,10 @@ sql! {
 
     INSERT = "INSERT INTO materializations (
             id, organization_id, project_id, environment_id, workspace_id, state, worker_id,
-            epoch, driver, spec, cpu_millis, memory_mib, protocol, base_version_id, leaving,
-            failed_wakes, not_before_at, requested_at
+            epoch, driver, spec, cpu_millis, memory_mib, protocol, base_version_id, touched,
+            leaving, failed_wakes, not_before_at, requested_at
         )
-        VALUES ($1, $2, $3, $4, $5, 'preparing', $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, $14,
+        VALUES ($1, $2, $3, $4, $5, 'preparing', $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, $14,
             $14)";
 
     SAVE = "UPDATE materializations
@@ -65,6 +67,10 @@ sql! {
             failed_wakes = $7, not_before_at = $8, failure = $9, live_at = $10, parked_at = $11,
             ended_at = $12
         WHERE id = $1";
+
+    TOUCH = "UPDATE materializations
+        SET touched = 1
+        WHERE workspace_id = $1 AND ended_at IS NULL AND touched = 0";
 
     INSERT_CHECKPOINT = "INSERT INTO checkpoints (
             id, organization_id, project_id, environment_id, workspace_id, materialization_id,
@@ -111,6 +117,7 @@ fn read(mut row: Row) -> Result<MachineRow> {
         driver,
         spec,
         base_version: row.take("base_version_id")?,
+        touched: row.take("touched")?,
         leaving: row.take("leaving")?,
         failed_wakes: row.take("failed_wakes")?,
         not_before: row.take("not_before_at")?,
@@ -209,6 +216,11 @@ pub(crate) async fn save(tx: &mut Tx, row: &MachineRow) -> Result<()> {
     )
     .await
     .map(drop)
+}
+
+/// Notes that something in a workspace's machine may write to its files from now on.
+pub(crate) async fn touch(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
+    tx.run(&TOUCH, params![workspace]).await.map(drop)
 }
 
 pub(crate) struct NewCheckpoint<'a> {

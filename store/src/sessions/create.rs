@@ -3,7 +3,7 @@
 use helmr_domain::timer::Purpose;
 use helmr_domain::{Event, EventKind, Refusal, RunId, SessionId, WorkspaceId};
 
-use super::end::{Next, create_run};
+use super::end::{Next, create_run, expire};
 use super::row::{self, Place, SessionRow};
 use super::{Start, Started};
 use crate::db::Tx;
@@ -38,7 +38,7 @@ async fn start_in(tx: &mut Tx, input: &Start) -> Result<Kept<Started>> {
     }
     let ids = Ids::of(input);
     let found = match &input.external_id {
-        Some(external_id) => row::find_open(tx, input.scope, external_id).await?,
+        Some(external_id) => find_open(tx, input, external_id).await?,
         None => None,
     };
     let (mut session, reused) = match found {
@@ -63,6 +63,16 @@ async fn start_in(tx: &mut Tx, input: &Start) -> Result<Kept<Started>> {
         reused,
     };
     idempotency::keep(tx, input.scope, origin, started, input.at).await
+}
+
+/// The open session of an external id. The deadline decides: one that is over is ended before its timer does it.
+async fn find_open(tx: &mut Tx, input: &Start, external_id: &str) -> Result<Option<SessionRow>> {
+    let found = row::find_open(tx, input.scope, external_id).await?;
+    if let Some(due) = found.as_ref().filter(|found| found.is_due(input.at)) {
+        expire(tx, due.session.id, input.at).await?;
+        return Ok(None);
+    }
+    Ok(found)
 }
 
 /// What a start may make.

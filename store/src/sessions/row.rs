@@ -2,7 +2,7 @@
 
 use helmr_domain::run::Status;
 use helmr_domain::session::{Session as Machine, State};
-use helmr_domain::{Failure, RunId, Scope, SessionId, Timestamp};
+use helmr_domain::{Failure, Moment, RunId, Scope, SessionId, Timestamp};
 use serde_json::Value as JsonValue;
 
 use super::{Activity, Filter, RunOptions, Session, Start};
@@ -32,6 +32,12 @@ impl SessionRow {
             workspace: Some(self.session.workspace_id),
             attempt: None,
         }
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_due(&self, at: Moment) -> bool {
+        let expires_at = self.session.expires_at;
+        expires_at.is_some_and(|expires_at| at.now >= expires_at)
     }
 
     pub(super) const fn machine(&self) -> Machine {

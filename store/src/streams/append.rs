@@ -112,11 +112,7 @@ async fn append_in(tx: &mut Tx, input: &AppendOutput) -> Result<Kept<Sent>> {
 }
 
 fn check_open(session: &SessionRow, at: Moment) -> Result<()> {
-    let due = session
-        .session
-        .expires_at
-        .is_some_and(|expires| at.now >= expires);
-    if session.session.state == State::Open && !due {
+    if session.session.state == State::Open && !session.is_due(at) {
         Ok(())
     } else {
         Err(Refusal::SessionNotOpen.into())

@@ -54,7 +54,7 @@ pub async fn place_next(store: &Store, input: PlaceNext) -> Result<Vec<Placed>> 
 async fn place_in(tx: &mut Tx, input: PlaceNext) -> Result<Vec<Placed>> {
     let wanted = snapshot::wanted(tx, input).await?;
     let mut placed = carry_out::join(tx, &wanted, input).await?;
-    let demands = snapshot::demands(tx, &wanted).await?;
+    let demands = snapshot::demands(tx, &wanted, input.at).await?;
     if demands.is_empty() {
         return Ok(placed);
     }

@@ -65,7 +65,8 @@ async fn reap(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<Option<
     }
     tx.hint(Hint::Queue);
     if let Some(mut machine) = machine::current(tx, workspace).await? {
-        if may_hold_newer_files(machine.state) && !is_attempted_again(tx, workspace).await? {
+        let newer = machine.touched && may_hold_newer_files(machine.state);
+        if newer && !is_attempted_again(tx, workspace).await? {
             workspaces::need_recovery(tx, workspace).await?;
         }
         let loss = Loss::Worker;

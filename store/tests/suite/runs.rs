@@ -189,6 +189,18 @@ on_both! {
         world.go_live(&next).await?;
     }
 
+    async fn a_machine_in_which_nothing_was_started_needs_no_choice(world) {
+        let started = world.start("plain").await?;
+        let placed = world.place().await?;
+        let live = world.on(&started.run, &placed[0]).await?;
+        worker::machine_live(&world.store, world.machine(&live)).await?;
+        world.advance(LEASE);
+        worker::reap_expired_leases(&world.store, world.at(), 10).await?;
+        world.advance(Duration::from_secs(1));
+        world.go_live(&started.run).await?;
+        assert_eq!(world.status(started.run.id).await?, "running");
+    }
+
     async fn a_run_with_an_attempt_left_goes_on_from_the_last_version_by_itself(world) {
         let live = world.live("retried").await?;
         let version = world.version();

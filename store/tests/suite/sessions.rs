@@ -51,6 +51,18 @@ on_both! {
         assert_eq!(found.context("open")?.id, other.session.id);
     }
 
+    async fn an_external_id_is_free_again_when_its_session_is_over(world) {
+        let mut input = named(&world, 1).await?;
+        input.expires_at = Some(world.now().after(Duration::from_secs(10)));
+        let first = fresh(start(&world.store, input).await?)?;
+        world.advance(Duration::from_secs(10));
+        // Its timer has not fired yet.
+        let next = fresh(start(&world.store, named(&world, 1).await?).await?)?;
+        assert_ne!(next.session.id, first.session.id);
+        assert_eq!(world.session(first.session.id).await?.state.as_str(), "expired");
+        assert_eq!(world.status(first.run.id).await?, "cancelled");
+    }
+
     async fn two_starts_with_one_external_id_make_one_session(world) {
         let (one, other) = (named(&world, 1).await?, named(&world, 1).await?);
         let (one, other) = tokio::join!(start(&world.store, one), start(&world.store, other));

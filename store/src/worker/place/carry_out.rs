@@ -124,7 +124,7 @@ async fn start(
     to: &Target,
     at: Moment,
 ) -> Result<Option<MachineRow>> {
-    let Some(need) = snapshot::queued_need(tx, leased.id).await? else {
+    let Some(need) = snapshot::queued_need(tx, leased.id, at).await? else {
         return Ok(None);
     };
     let id = at.ids().make(MaterializationId::new);

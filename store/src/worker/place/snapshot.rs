@@ -2,7 +2,7 @@
 
 use helmr_domain::machine::{Spec, State};
 use helmr_domain::placement::{Capacity, Demand, Idle, Worker};
-use helmr_domain::{CheckpointId, DeploymentId, WorkerId, WorkspaceId};
+use helmr_domain::{CheckpointId, DeploymentId, Moment, WorkerId, WorkspaceId};
 use serde_json::Value;
 
 use super::PlaceNext;
@@ -72,7 +72,7 @@ sql! {
         FROM runs r
         JOIN deployments d ON d.id = r.deployment_id
         JOIN deployment_tasks t ON t.id = r.task_row_id
-        WHERE r.workspace_id = $1 AND r.status = 'queued'
+        WHERE r.workspace_id = $1 AND r.status = 'queued' AND r.not_before_at <= $2
         ORDER BY r.priority DESC, r.queued_at, r.id
         LIMIT 1";
 
@@ -141,11 +141,11 @@ fn read_wanted(mut row: Row) -> Result<Wanted> {
 }
 
 /// The machines that need a worker, in the order of `wanted`.
-pub(super) async fn demands(tx: &mut Tx, wanted: &[Wanted]) -> Result<Vec<Demand>> {
+pub(super) async fn demands(tx: &mut Tx, wanted: &[Wanted], at: Moment) -> Result<Vec<Demand>> {
     let mut demands = Vec::new();
     for one in wanted {
         match one.machine {
-            None => demands.extend(start(tx, one).await?),
+            None => demands.extend(start(tx, one, at).await?),
             Some(State::Parked { .. }) => demands.push(wake(tx, one).await?),
             Some(
                 State::Requested
@@ -169,8 +169,13 @@ pub(super) struct Need {
     pub(super) protocol: u32,
 }
 
-pub(super) async fn queued_need(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Need>> {
-    let Some(mut row) = tx.find(&QUEUED_NEED, params![workspace]).await? else {
+pub(super) async fn queued_need(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    at: Moment,
+) -> Result<Option<Need>> {
+    let bound = params![workspace, at.now];
+    let Some(mut row) = tx.find(&QUEUED_NEED, bound).await? else {
         return Ok(None);
     };
     let deployment: DeploymentId = row.take("deployment_id")?;
@@ -185,8 +190,8 @@ pub(super) async fn queued_need(tx: &mut Tx, workspace: WorkspaceId) -> Result<O
     }))
 }
 
-async fn start(tx: &mut Tx, one: &Wanted) -> Result<Option<Demand>> {
-    let need = queued_need(tx, one.workspace).await?;
+async fn start(tx: &mut Tx, one: &Wanted, at: Moment) -> Result<Option<Demand>> {
+    let need = queued_need(tx, one.workspace, at).await?;
     Ok(need.map(|need| Demand {
         workspace: one.workspace,
         cpu_millis: u64::from(need.spec.cpu_millis),

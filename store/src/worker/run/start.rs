@@ -6,7 +6,7 @@ use helmr_domain::run::Command;
 use super::RunInput;
 use crate::db::{params, sql};
 use crate::worker::RunFence;
-use crate::{Error, Result, Store, deployments, runs, sessions};
+use crate::{Error, Result, Store, deployments, machine, runs, sessions};
 
 sql! {
     FIND_PLACE = "SELECT d.bundle_sha256, s.mount_path
@@ -55,7 +55,7 @@ pub async fn run_started(store: &Store, fence: RunFence, at: Moment) -> Result<(
             Box::pin(async move {
                 let mut run = runs::fenced(tx, fence).await?;
                 runs::apply(tx, &mut run, Command::Start, at).await?;
-                Ok(())
+                machine::touch(tx, run.run.workspace_id).await
             })
         })
         .await
