@@ -15,7 +15,6 @@ use super::speech::Speech;
 use super::{Heard, exit};
 use crate::client::Failure;
 use crate::directive::Directive;
-use crate::points;
 use crate::report::{Reports, RunKey};
 
 const SIGKILL: i32 = 9;
@@ -160,7 +159,7 @@ impl LineLane {
             }
             Err(Failure::Stale | Failure::Unanswered { .. }) => return Err(Broken::Stale),
         };
-        fault::point(points::CALL_AFTER_COMMIT);
+        fault::point("worker.call.after_commit");
         match self.speech.answer(self.run, position, answer).await {
             Err(host::Error::TooLong { bytes, .. }) => {
                 let message = format!("the answer has {bytes} bytes, more than a task can be sent");
@@ -206,9 +205,9 @@ impl LineLane {
     }
 
     async fn tell(&mut self, finished: Finished) -> Result<(), Broken> {
-        fault::point(points::FINISH_BEFORE_POST);
+        fault::point("worker.finish.before_post");
         settle(self.reports.finished(self.run, finished).await)?;
-        fault::point(points::FINISH_AFTER_POST);
+        fault::point("worker.finish.after_post");
         self.told = true;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use helmr_api::fault;
 use helmr_domain::WaitId;
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
@@ -49,6 +50,16 @@ pub(super) enum Way {
     Restore { image: PathBuf },
 }
 
+impl Way {
+    /// Passed when the runtime says that the machine runs, or its guest has greeted.
+    fn crash_point(&self) -> fn() {
+        match self {
+            Self::Start => || fault::point("worker.start.after_machine"),
+            Self::Restore { .. } => || fault::point("worker.wake.after_restore"),
+        }
+    }
+}
+
 /// Why an attempt did not come up.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotUp {
@@ -61,15 +72,15 @@ pub(super) enum NotUp {
 }
 
 impl<D: Driver> Tenure<D> {
-    /// Starts or restores the attempt that the record names, up to its hello. `after_machine` is a crash point.
+    /// Starts or restores the attempt that the record names, up to its hello.
     pub(super) async fn attempt_up(
         &self,
         way: Way,
         spec: Spec,
         deadline: Duration,
-        after_machine: &'static str,
     ) -> Result<Machine, NotUp> {
         let attempt = self.attempt();
+        let crash_point = way.crash_point();
         let listener = Listener::bind(&spec.host_dir, &attempt, self.silence_limit())?;
         let mut bringing = Some(AbortOnDropHandle::new(tokio::spawn(bring(
             Arc::clone(&self.base),
@@ -84,11 +95,11 @@ impl<D: Driver> Tenure<D> {
             tokio::select! {
                 brought = finish(&mut bringing), if bringing.is_some() => {
                     brought??;
-                    helmr_api::fault::point(after_machine);
+                    crash_point();
                 }
                 link = &mut greeted => {
                     if bringing.is_some() {
-                        helmr_api::fault::point(after_machine);
+                        crash_point();
                     }
                     break link?;
                 }

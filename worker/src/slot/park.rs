@@ -15,9 +15,9 @@ use super::ending::{Ending, discard};
 use super::machine::Machine;
 use super::start::files;
 use crate::client::Failure;
+use crate::clock;
 use crate::record::Phase;
 use crate::workspace;
-use crate::{clock, points};
 
 /// Checkpoints run at 0.5 s per GiB; a disk under load may take many times that.
 const CHECKPOINT_WITHIN: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ impl<D: Driver> Tenure<D> {
                 return Ok(None);
             }
         }
-        fault::point(points::PARK_AFTER_PARKING);
+        fault::point("worker.park.after_parking");
         let checkpoint_id = CheckpointId::new(clock::now(), clock::random());
         self.note(Phase::Parking { checkpoint_id })?;
         match self.set_aside(machine, checkpoint_id, draining).await {
@@ -81,7 +81,7 @@ impl<D: Driver> Tenure<D> {
         let begun = Instant::now();
         self.pause(machine).await?;
         let pause = begun.elapsed();
-        fault::point(points::PARK_AFTER_PAUSE);
+        fault::point("worker.park.after_pause");
         if !draining && self.is_wanted() {
             return Err(NotSetAside::Wanted);
         }
@@ -95,7 +95,7 @@ impl<D: Driver> Tenure<D> {
         let capture = async {
             let begun = Instant::now();
             let version = workspace.capture().await?;
-            fault::point(points::PARK_AFTER_CAPTURE);
+            fault::point("worker.park.after_capture");
             Ok::<_, NotSetAside>((version, begun.elapsed()))
         };
         let checkpoint = async {
@@ -104,7 +104,7 @@ impl<D: Driver> Tenure<D> {
             let size = driver
                 .checkpoint(&machine.attempt, &image, deadline)
                 .await?;
-            fault::point(points::PARK_AFTER_CHECKPOINT);
+            fault::point("worker.park.after_checkpoint");
             Ok::<_, NotSetAside>((size, begun.elapsed()))
         };
         let record = async {
@@ -153,10 +153,10 @@ impl<D: Driver> Tenure<D> {
                 return Ok(None);
             }
         }
-        fault::point(points::PARK_AFTER_PARKED_COMMIT);
+        fault::point("worker.park.after_parked_commit");
         self.note(Phase::Parked { checkpoint_id })?;
         self.kill().await;
-        fault::point(points::PARK_AFTER_KILL);
+        fault::point("worker.park.after_kill");
         self.remove_attempts();
         self.remove_images_but(Some(checkpoint_id));
         let workspace = self.workspace()?;

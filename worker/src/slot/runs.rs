@@ -16,11 +16,11 @@ use super::launch::{Launched, NotLaunched};
 use super::machine::Machine;
 use super::start::data_keys;
 use crate::client::Failure;
+use crate::clock;
 use crate::directive::key_of;
 use crate::relay;
 use crate::report::RunKey;
 use crate::serve::describe;
-use crate::{clock, points};
 
 const SIGKILL: i32 = 9;
 /// How long a process may linger once its run is over: the runtime leaves by itself within a second or so.
@@ -182,11 +182,11 @@ impl<D: Driver> Tenure<D> {
             .line(key, line)
             .await
             .map_err(|error| self.gone("deliver an outcome", &error))?;
-        fault::point(points::DELIVER_AFTER_SEND);
+        fault::point("worker.deliver.after_send");
         let reports = self.reports.clone();
         machine.deliveries.spawn(async move {
             speech.taken(sent).await?;
-            fault::point(points::DELIVER_AFTER_ACK);
+            fault::point("worker.deliver.after_ack");
             let delivered = reports.delivered(key, wait_id).await;
             drop(delivering);
             match delivered {
@@ -229,7 +229,7 @@ impl<D: Driver> Tenure<D> {
                     .say(Body::StartRun(start))
                     .await
                     .map_err(|error| self.gone("start a run", &error))?;
-                fault::point(points::START_AFTER_RUN);
+                fault::point("worker.start.after_run");
                 Ok(())
             }
             Err(NotLaunched::Input(Failure::Stale)) => Err(Ending::Lost),
@@ -268,7 +268,7 @@ impl<D: Driver> Tenure<D> {
         machine.stops.remove(&run);
         machine.strays.remove(&run);
         machine.pace.worked(Instant::now());
-        fault::point(points::FINISH_BEFORE_VERSION);
+        fault::point("worker.finish.before_version");
         self.capture_live(machine).await
     }
 }

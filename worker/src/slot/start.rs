@@ -16,7 +16,6 @@ use super::Tenure;
 use super::ending::{Ending, discard};
 use super::machine::{Machine, Way};
 use crate::import::extract_subtree;
-use crate::points;
 use crate::record::{Phase, Record};
 use crate::workspace::{self, Workspace};
 
@@ -66,15 +65,13 @@ impl<D: Driver> Tenure<D> {
             self.note(Phase::Starting)?;
             let tree = self.unsettled_tree()?;
             let spec = self.spec(&assignment.machine, root_image.clone(), tree)?;
-            fault::point(points::START_BEFORE_MACHINE);
-            let up = self
-                .attempt_up(Way::Start, spec, START_WITHIN, points::START_AFTER_MACHINE)
-                .await;
+            fault::point("worker.start.before_machine");
+            let up = self.attempt_up(Way::Start, spec, START_WITHIN).await;
             match up {
                 Ok(machine) => {
-                    fault::point(points::START_AFTER_HELLO);
+                    fault::point("worker.start.after_hello");
                     self.confirm(None).await?;
-                    fault::point(points::START_AFTER_LIVE);
+                    fault::point("worker.start.after_live");
                     self.confirmed()?;
                     return Ok(machine);
                 }

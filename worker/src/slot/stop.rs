@@ -14,7 +14,6 @@ use super::machine::Machine;
 use super::start::files;
 use crate::backoff::Backoff;
 use crate::client::Failure;
-use crate::points;
 use crate::record::Phase;
 
 /// A machine that died is reported without a version if its files cannot be captured within this.
@@ -33,7 +32,7 @@ impl<D: Driver> Tenure<D> {
                 return Ok(None);
             }
         }
-        fault::point(points::STOP_AFTER_STOPPING);
+        fault::point("worker.stop.after_stopping");
         machine.settle().await;
         self.finish_stop().await.map(Some)
     }
@@ -43,7 +42,7 @@ impl<D: Driver> Tenure<D> {
         self.note(Phase::Stopping)?;
         // Every write of the machine's processes is in the tree already, so killing loses none.
         self.kill().await;
-        fault::point(points::STOP_AFTER_KILL);
+        fault::point("worker.stop.after_kill");
         let assignment = self.first_assignment().await?;
         self.open_workspace(&assignment)?;
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
@@ -57,7 +56,7 @@ impl<D: Driver> Tenure<D> {
                 }
             }
         };
-        fault::point(points::STOP_AFTER_CAPTURE);
+        fault::point("worker.stop.after_capture");
         let changed = (!self.workspace()?.is_known(&version)).then(|| version.clone());
         self.released.store(true, Ordering::SeqCst);
         self.reports.stopped(changed).await?;

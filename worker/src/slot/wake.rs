@@ -13,7 +13,6 @@ use super::ending::Ending;
 use super::machine::{Machine, Way};
 use super::start::files;
 use crate::clock;
-use crate::points;
 use crate::record::Phase;
 use crate::relay::{is_alive, resumed};
 use crate::report::RunKey;
@@ -37,7 +36,7 @@ impl<D: Driver> Tenure<D> {
         }
         let woken = self.try_wake(assignment, checkpoint_id, files).await;
         let machine = woken.map_err(Ending::with_image_kept)?;
-        fault::point(points::WAKE_AFTER_LIVE);
+        fault::point("worker.wake.after_live");
         self.confirmed()?;
         Ok(machine)
     }
@@ -69,14 +68,11 @@ impl<D: Driver> Tenure<D> {
             let way = Way::Restore {
                 image: image.clone(),
             };
-            fault::point(points::WAKE_BEFORE_RESTORE);
+            fault::point("worker.wake.before_restore");
             let deadline = deadline(size, number);
-            match self
-                .attempt_up(way, spec, deadline, points::WAKE_AFTER_RESTORE)
-                .await
-            {
+            match self.attempt_up(way, spec, deadline).await {
                 Ok(machine) => {
-                    fault::point(points::WAKE_AFTER_HELLO);
+                    fault::point("worker.wake.after_hello");
                     self.announce(&machine).await?;
                     self.confirm(Some(checkpoint_id)).await?;
                     return Ok(machine);
