@@ -7,6 +7,7 @@ mod read;
 mod restart;
 mod row;
 mod transition;
+mod write;
 
 use helmr_domain::{
     DeploymentId, Moment, ResourceName, RunId, Scope, SessionId, TaskRowId, Timestamp, WaitId,
@@ -23,8 +24,9 @@ pub use log::{append_log, log_position, read_log};
 pub use metadata::change_metadata;
 pub use read::{events, get, list};
 pub use restart::{cancel, start_retry};
-pub(crate) use row::{NewRun, RunRow, active_in, after_all, find, queued_in};
+pub(crate) use row::{RunRow, active_in, after_all, find, queued_in};
 pub(crate) use transition::{apply, create, fenced};
+pub(crate) use write::NewRun;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {

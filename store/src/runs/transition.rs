@@ -4,7 +4,8 @@ use helmr_domain::run::{Command, Effect, Run as Machine, State, decide};
 use helmr_domain::timer::Purpose;
 use helmr_domain::{Event, EventKind, Moment, RunId};
 
-use super::row::{self, NewRun, RunRow};
+use super::row::{self, RunRow};
+use super::write::{self, NewRun};
 use crate::db::Tx;
 use crate::worker::RunFence;
 use crate::{Error, Hint, Result, events, lease, outbox, sessions, timers, tokens, wait};
@@ -24,7 +25,7 @@ pub(crate) async fn apply(
     };
     let about_before = row.about();
     enter(row, next, at);
-    row::save(tx, row).await?;
+    write::save(tx, row).await?;
     // The end of an attempt is told of that attempt.
     let mut about = row.about();
     about.attempt = about.attempt.or(about_before.attempt);
@@ -91,7 +92,7 @@ async fn follow(tx: &mut Tx, row: &RunRow, effect: Effect, at: Moment) -> Result
 
 /// Writes a run, queued, with its first events.
 pub(crate) async fn create(tx: &mut Tx, new: NewRun<'_>, at: Moment) -> Result<RunRow> {
-    row::insert(tx, &new, at).await?;
+    write::insert(tx, &new, at).await?;
     let id: RunId = new.id;
     if let Some(ttl_at) = new.state.ttl_at {
         timers::arm(tx, Purpose::RunTtl, &id, ttl_at).await?;
