@@ -47,6 +47,19 @@ pub fn open_root(path: &Path) -> Result<OwnedFd, Error> {
     rustix::fs::open(path, flags, Mode::empty()).map_err(Error::os("open directory", path))
 }
 
+/// Whether the change times of this file system can be trusted after a sync: a store through a mapping then moves them.
+/// tmpfs, for one, never writes pages back and so never learns of such stores. What is not known to be good is not.
+pub(super) fn keeps_change_times(root: impl AsFd) -> Result<bool, Errno> {
+    const EXT4: u64 = 0xef53;
+    const XFS: u64 = 0x5846_5342;
+    const BTRFS: u64 = 0x9123_683e;
+    const F2FS: u64 = 0xf2f5_2010;
+    // As good as what is beneath it, which is one of the others wherever data outlives a boot.
+    const OVERLAY: u64 = 0x794c_7630;
+    let kind = u64::try_from(rustix::fs::fstatfs(root)?.f_type).unwrap_or(0);
+    Ok([EXT4, XFS, BTRFS, F2FS, OVERLAY].contains(&kind))
+}
+
 /// Opens a directory by its path from the root; the root's own path is empty.
 pub(super) fn open_dir(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags =

@@ -62,7 +62,9 @@ pub fn capture(
     previous: Option<&Index>,
 ) -> Result<Captured, Error> {
     let root = beneath::open_dir(root.as_fd(), b"").map_err(failed("open", b""))?;
+    let trusted = beneath::keeps_change_times(&root).map_err(failed("stat", b""))?;
     let mut capture = Capture {
+        trusted,
         previous: previous.and_then(|index| index.under(keys)),
         stored: None,
         writer: Writer::new(artifacts, keys),
@@ -83,6 +85,8 @@ pub fn capture(
 }
 
 struct Capture<'a> {
+    /// Whether an unchanged change time says that nothing changed; else everything is read each time.
+    trusted: bool,
     previous: Option<&'a Index>,
     /// What the previous index knows by content; made when the first file must be read.
     stored: Option<Stored>,
@@ -289,7 +293,7 @@ impl Capture<'_> {
             let after = beneath::look_at(&*file).map_err(failed("stat", path))?;
             let steady = after.ctime == facts.ctime && after.size == facts.size;
             if steady || tries == TRIES {
-                let racy = !steady || is_racy(facts.ctime, synced_at);
+                let racy = !steady || !self.trusted || is_racy(facts.ctime, synced_at);
                 return Ok(FileRead {
                     facts,
                     taken,

@@ -73,7 +73,7 @@ struct WireFile {
 
 /// Whether a file that changed at `ctime` may change again unseen after a look at `looked_ns`.
 pub(super) fn is_racy(ctime: Stamp, looked_ns: i128) -> bool {
-    ctime.nanos() > looked_ns - RACY_NS
+    ctime.nanos() > looked_ns.saturating_sub(RACY_NS)
 }
 
 impl Draft {
@@ -92,7 +92,7 @@ impl Draft {
         self.files.get_mut(&ino)
     }
 
-    /// Marks what changed too shortly before `now_ns`.
+    /// Marks what changed too shortly before `now_ns`; with the least of all times, everything.
     pub(super) fn mark_racy(&mut self, now_ns: i128) {
         for known in self.files.values_mut() {
             known.racy |= is_racy(known.ctime, now_ns);

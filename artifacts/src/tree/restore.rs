@@ -294,7 +294,9 @@ impl Restore<'_, '_> {
             }
             Unsynced::Many => rustix::fs::syncfs(root).map_err(failed("sync", b""))?,
         }
-        self.draft.mark_racy(wall_ns());
+        let trusted = beneath::keeps_change_times(root).map_err(failed("stat", b""))?;
+        self.draft
+            .mark_racy(if trusted { wall_ns() } else { i128::MIN });
         Ok(self.draft.finish(self.id))
     }
 }

@@ -137,9 +137,18 @@ fn a_change_within_a_tick_of_the_capture_is_not_missed() {
 
 #[test]
 fn a_store_through_a_mapping_is_not_missed() {
+    store_through_a_mapping(&World::new());
+}
+
+#[test]
+fn nor_is_it_where_change_times_cannot_be_trusted() {
+    // A tmpfs wherever there is Linux.
+    store_through_a_mapping(&World::on(std::path::Path::new("/dev/shm")));
+}
+
+fn store_through_a_mapping(world: &World) {
     #![expect(unsafe_code, reason = "a shared mapping is what is tested")]
     use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-    let world = World::new();
     let path = world.write("mapped", vec![b'a'; 8192]);
     let file = File::options().read(true).write(true).open(&path).unwrap();
     let (read_write, shared) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);

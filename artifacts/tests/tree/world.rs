@@ -16,8 +16,14 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Not in `/tmp`, which may be a tmpfs: its change times are not trusted, so captures there cost more.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    /// A world on another file system than the build's.
+    pub(crate) fn on(parent: &Path) -> Self {
+        let dir = tempfile::tempdir_in(parent).unwrap();
         std::fs::create_dir(dir.path().join("tree")).unwrap();
         Self {
             artifacts: Artifacts::open_local(&dir.path().join("artifacts")).unwrap(),

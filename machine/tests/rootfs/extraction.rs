@@ -194,7 +194,11 @@ fn a_torn_or_garbled_image_is_refused_and_never_followed_out() {
         drop(extract_subtree(&workshop.out(), "/", &inside));
         assert_eq!(fs::read_dir(workshop.path("cage")).unwrap().count(), 1);
         // Garbled modes may shut us out.
-        let opened = Command::new("chmod").arg("-R").arg("u+rwx").arg(workshop.path("cage")).output();
+        let opened = Command::new("chmod")
+            .arg("-R")
+            .arg("u+rwx")
+            .arg(workshop.path("cage"))
+            .output();
         assert!(opened.unwrap().status.success());
         fs::remove_dir_all(workshop.path("cage")).unwrap();
     }
