@@ -167,6 +167,10 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
                 fs::create_dir_all(to.join("worker"))?;
                 for part in fs::read_dir(entry.path())? {
                     let part = part?;
+                    // The runtime's own state: machines that are gone, and a mount.
+                    if part.file_name() == "runsc" {
+                        continue;
+                    }
                     let relative = format!("worker/{}", part.file_name().to_string_lossy());
                     let options: &[&str] = if SHARED.contains(&relative.as_str()) {
                         &["-al"]
