@@ -36,6 +36,8 @@ struct Slots {
     held: HashMap<WorkspaceId, Held>,
     /// The epoch under which a workspace was held last. An assignment of it or an older one comes late.
     over: HashMap<WorkspaceId, u64>,
+    /// Set once the worker goes away; for machines that are adopted even then.
+    drain_by: Option<Instant>,
     closed: bool,
 }
 
@@ -102,7 +104,11 @@ impl<D: Driver> Dispatcher<D> {
     /// Takes over a machine that an earlier worker left.
     pub(crate) fn adopt(self: &Arc<Self>, workspace_id: WorkspaceId, epoch: u64, entry: Entry) {
         let mut slots = self.slots();
-        self.open(&mut slots, workspace_id, epoch, Directive::default(), entry);
+        let directive = Directive {
+            drain_by: slots.drain_by,
+            ..Directive::default()
+        };
+        self.open(&mut slots, workspace_id, epoch, directive, entry);
     }
 
     /// Notes that an epoch is over on this worker.
@@ -225,7 +231,9 @@ impl<D: Driver> Dispatcher<D> {
     /// Has every machine park or stop, at the latest after `grace`.
     pub(crate) fn drain(&self, grace: Duration) {
         let by = Instant::now() + grace;
-        for held in self.slots().held.values() {
+        let mut slots = self.slots();
+        slots.drain_by = Some(by);
+        for held in slots.held.values() {
             held.directive
                 .send_modify(|directive| directive.drain_by = Some(by));
         }

@@ -147,10 +147,17 @@ impl Running {
     pub async fn shutdown(self, drain_grace: Duration) {
         self.draining.cancel();
         self.reins.drain(drain_grace);
-        if timeout(drain_grace + PARK_WITHIN, self.reins.emptied())
-            .await
-            .is_err()
-        {
+        let parked = async {
+            // What an earlier worker left is this one's to set aside, so it is adopted first.
+            let mut stage = self.stage.clone();
+            drop(
+                stage
+                    .wait_for(|stage| !matches!(stage, Stage::Starting))
+                    .await,
+            );
+            self.reins.emptied().await;
+        };
+        if timeout(drain_grace + PARK_WITHIN, parked).await.is_err() {
             tracing::error!("some machines could not be parked; they are left for the next worker");
         }
     }

@@ -187,6 +187,7 @@ impl LineLane {
         let kind = match error.kind.as_str() {
             "payload_invalid" => "payload_invalid",
             "output_invalid" => "output_invalid",
+            "task_exited" => "task_exited",
             _ => "task_error",
         };
         Finished::Failed {

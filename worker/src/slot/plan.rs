@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use crate::directive::{Directive, key_of};
 use crate::report::RunKey;
 
+/// How much longer than its grace a worker that goes away waits for the first word on a machine that it adopted.
+const LAST_WORD: Duration = Duration::from_secs(15);
+
 /// What the worker itself knows of a live machine.
 pub(super) struct View<'a> {
     pub(super) now: Instant,
@@ -83,7 +86,7 @@ pub(super) fn next(view: &View<'_>) -> Step {
     let Some(assignment) = &view.directive.assignment else {
         // Adopted, and the control plane has yet to say what it wants; a worker that goes away does not wait for that.
         return match view.directive.drain_by {
-            Some(by) => at(view, by, Step::Park { draining: true }),
+            Some(by) => at(view, by + LAST_WORD, Step::Park { draining: true }),
             None => Step::Stay { until: None },
         };
     };
@@ -93,11 +96,14 @@ pub(super) fn next(view: &View<'_>) -> Step {
         .filter(|run| !(view.over)(key_of(run)))
         .collect();
     let draining = view.directive.drain_by;
-    if runs.is_empty() && view.inside.is_empty() {
-        return if view.busy {
-            Step::Stay { until: None }
-        } else {
-            at(view, stop_at(view, assignment), Step::Stop)
+    if runs.is_empty() {
+        return match draining {
+            _ if view.inside.is_empty() && !view.busy => {
+                at(view, stop_at(view, assignment), Step::Stop)
+            }
+            // Processes whose runs are over, on their last words: not worth an image.
+            Some(by) => at(view, by, Step::Stop),
+            None => Step::Stay { until: None },
         };
     }
     let strangers = view
@@ -343,5 +349,12 @@ mod tests {
         assert_eq!(check(drain(vec![running()], SECOND)), (None, Some(SECOND)));
         assert_eq!(check(drain(vec![running()], Duration::ZERO)), DRAIN);
         assert_eq!(check(drain(Vec::new(), SECOND)), STOP);
+        let strays = |drain_in| Case {
+            inside: vec![key_of(&running())],
+            drain_in: Some(drain_in),
+            ..Case::default()
+        };
+        assert_eq!(check(strays(SECOND)), (None, Some(SECOND)));
+        assert_eq!(check(strays(Duration::ZERO)), STOP);
     }
 }

@@ -139,6 +139,21 @@ async fn a_stop_leaves_no_machine_and_no_scratch() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stop_right_after_a_kill_still_sets_every_machine_aside() -> Result<()> {
+    let mut site = Site::new(60_000, |_| waits()).await?;
+    let (session, run) = site.session(&json!({})).await?;
+    site.until_status(&run, "waiting").await?;
+    site.kill();
+    site.start_unready().await?;
+    site.stop(Duration::from_secs(1)).await?;
+    assert!(site.driver.attempts().is_empty());
+    site.start().await?;
+    site.send_input(&session, &json!(1)).await?;
+    site.until_status(&run, "succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_machine_that_died_unseen_fails_its_run() -> Result<()> {
     let mut site = Site::new(2000, |_| {
         vec![says::started(), Step::Gate("never".to_owned())]

@@ -58,6 +58,13 @@ impl Site {
     }
 
     pub(crate) async fn start(&mut self) -> Result<()> {
+        self.start_unready().await?;
+        let up = self.up.as_ref().context("it is up")?;
+        Ok(timeout(DEADLINE, up.worker.ready()).await??)
+    }
+
+    /// Starts everything and waits for nothing.
+    pub(crate) async fn start_unready(&mut self) -> Result<()> {
         let dir = self.directory.path();
         let mut config = helmr_control::Config::in_directory(dir, "http://helmr.test".to_owned());
         config.settings.hot_window = Some(self.hot_window);
@@ -90,7 +97,6 @@ impl Site {
             connector,
         )
         .await?;
-        timeout(DEADLINE, worker.ready()).await??;
         self.up = Some(Up {
             worker,
             key: control.local_api_key().expose_secret().to_owned(),
