@@ -1,6 +1,5 @@
 //! What the agent does with the worker's frames.
 
-use std::cell::RefCell;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,7 +7,7 @@ use std::rc::Rc;
 
 use helmr_guest_wire::{Body, Exit, KnownRun, RunExited, SignalRun, StartRun, Welcome};
 use nix::sys::signal::Signal;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::channel::Channel;
 use crate::connection::{self, Listener};
@@ -16,7 +15,7 @@ use crate::processes::{self, MARKER};
 use crate::reaper;
 use crate::registry::{Registry, RunKey};
 use crate::run;
-use crate::silence::{MEASURED_EVERY, Silence};
+use crate::silence::Silence;
 use crate::spawn;
 
 /// Serves the worker whose socket is in `host_dir`, until it says to stop.
@@ -26,10 +25,9 @@ use crate::spawn;
 pub(crate) async fn run(host_dir: PathBuf, boot_id: Vec<u8>) -> io::Result<()> {
     let channel = Rc::new(Channel::new());
     let registry = Rc::new(Registry::default());
-    let silence = Rc::new(RefCell::new(Silence::new(Instant::now())));
-    // Both tasks end with the agent: the local set is dropped with it.
+    let silence = Silence::new(Instant::now());
+    // It ends with the agent: the local set is dropped with it.
     tokio::task::spawn_local(reaper::reap(reaper::listen()?, Rc::clone(&registry)));
-    tokio::task::spawn_local(measure(Rc::clone(&silence)));
     let mut agent = Agent {
         channel: Rc::clone(&channel),
         registry,
@@ -40,19 +38,10 @@ pub(crate) async fn run(host_dir: PathBuf, boot_id: Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-async fn measure(silence: Rc<RefCell<Silence>>) {
-    let mut beat = interval(MEASURED_EVERY);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let now = beat.tick().await;
-        silence.borrow_mut().measure(now);
-    }
-}
-
 struct Agent {
     channel: Rc<Channel>,
     registry: Rc<Registry>,
-    silence: Rc<RefCell<Silence>>,
+    silence: Silence,
 }
 
 impl Listener for Agent {
@@ -61,13 +50,16 @@ impl Listener for Agent {
     }
 
     fn welcomed(&mut self, welcome: &Welcome) {
-        let mut silence = self.silence.borrow_mut();
-        silence.limit_to(welcome.silence_limit_ms);
-        silence.broken();
+        self.silence.limit_to(welcome.silence_limit_ms);
+        self.silence.broken();
     }
 
     fn heard(&mut self) {
-        self.silence.borrow_mut().broken();
+        self.silence.broken();
+    }
+
+    fn measure(&mut self) {
+        self.silence.measure(Instant::now());
     }
 
     fn acknowledged(&mut self) {

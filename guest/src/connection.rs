@@ -13,7 +13,7 @@ use helmr_guest_wire::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::channel::{Channel, heartbeat};
 
@@ -23,7 +23,11 @@ const ATTEMPT_NAME: &str = "attempt";
 const ATTEMPT_LIMIT_BYTES: usize = 256;
 const FIRST_BACKOFF: Duration = Duration::from_millis(2);
 const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// A heartbeat of the worker's, which comes each second, is answered if nothing was said for about as long. So a quiet
+/// machine wakes once a second and not twice.
+const ANSWER_AFTER: Duration = Duration::from_millis(900);
+/// When no heartbeat came, the agent says something by itself: writing is how it learns that the connection is dead.
+const SPEAK_AFTER: Duration = Duration::from_millis(1100);
 const SILENT_AFTER: Duration = Duration::from_secs(3);
 const READ_BYTES: usize = 64 << 10;
 
@@ -37,6 +41,8 @@ pub(crate) trait Listener {
     fn heard(&mut self);
     /// A new frame; `Break` ends the agent.
     fn deal_with(&mut self, body: Body) -> ControlFlow<()>;
+    /// Time passed: called while there is a connection and while there is none.
+    fn measure(&mut self);
     /// The worker acknowledged something.
     fn acknowledged(&mut self);
 }
@@ -88,6 +94,7 @@ pub(crate) async fn carry(
                 backoff = FIRST_BACKOFF;
             }
         }
+        listener.measure();
         sleep(backoff).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
@@ -118,10 +125,9 @@ impl<L: Listener> Connection<'_, L> {
         let mut output = BytesMut::with_capacity(4096);
         encode(hello, &mut output)?;
         let mut said = hello.ack;
-        let mut beat = interval(HEARTBEAT_EVERY);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
-        let mut wrote = true;
+        let mut wrote = heard;
+        let mut speak_at = heard + SPEAK_AFTER;
         loop {
             while let Some(frame) = decode(&mut input)? {
                 if self.take(frame)?.is_break() {
@@ -139,24 +145,31 @@ impl<L: Listener> Connection<'_, L> {
                         return Err(Cut::Lost);
                     }
                     heard = Instant::now();
+                    speak_at = heard + SPEAK_AFTER;
                     if self.welcomed {
                         self.listener.heard();
+                        if output.is_empty() && wrote.elapsed() > ANSWER_AFTER {
+                            encode(&heartbeat(self.channel.received()), &mut output)?;
+                        }
                     }
                 }
                 written = writer.write_buf(&mut output), if !output.is_empty() => {
                     if written? == 0 {
                         return Err(Cut::Lost);
                     }
-                    wrote = true;
+                    wrote = Instant::now();
+                    speak_at = wrote + SPEAK_AFTER;
                 }
                 () = self.channel.outgoing(), if self.welcomed => {}
-                _ = beat.tick() => {
+                () = sleep_until(speak_at) => {
+                    self.listener.measure();
                     if heard.elapsed() > SILENT_AFTER {
                         return Err(Cut::Lost);
                     }
-                    if !std::mem::take(&mut wrote) && output.is_empty() {
+                    if output.is_empty() {
                         encode(&heartbeat(self.channel.received()), &mut output)?;
                     }
+                    speak_at = Instant::now() + SPEAK_AFTER;
                 }
             }
         }

@@ -7,12 +7,9 @@ use tokio::time::Instant;
 
 use crate::processes;
 
-/// How often silence is measured.
-pub(crate) const MEASURED_EVERY: Duration = Duration::from_millis(250);
-
 /// At most this much counts between two measurements: the clock runs on while a machine is paused or parked, and that is
 /// not silence.
-const LONGEST_STEP: Duration = Duration::from_secs(1);
+const LONGEST_STEP: Duration = Duration::from_secs(2);
 
 /// What is known of the worker's silence.
 #[derive(Debug)]
@@ -46,7 +43,8 @@ impl Silence {
         }
     }
 
-    /// Counts the time since the last measurement, and stops everything once the limit is reached.
+    /// Counts the time since the last measurement, and stops everything once the limit is reached. To be called at least
+    /// each second.
     pub(crate) fn measure(&mut self, now: Instant) {
         if self.count(now) && self.stopped.is_none() {
             self.stopped = Some(processes::stop_all());
@@ -68,10 +66,10 @@ mod tests {
     fn silence_is_counted_in_steps_so_that_a_park_is_none() {
         let start = Instant::now();
         let mut silence = Silence::new(start);
-        silence.limit_to(2_500);
+        silence.limit_to(3_500);
         assert!(
             !silence.count(start + Duration::from_secs(3600)),
-            "one long step is one second"
+            "one long step is two seconds"
         );
         assert!(!silence.count(start + Duration::from_secs(3601)));
         assert!(silence.count(start + Duration::from_secs(3602)));

@@ -1,6 +1,7 @@
 //! `config.json` of a machine (OCI runtime-spec 1.1, with gVisor's annotations for the root image).
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -29,10 +30,25 @@ const CAPABILITIES: [&str; 14] = [
 const GUEST_PROGRAM: &str = "/run/helmr/guest/helmr-guest";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const CPU_PERIOD_US: u64 = 100_000;
-const OPEN_FILES: u64 = 1 << 20;
+/// Programs that close every descriptor they may have open walk up to the soft limit.
+const OPEN_FILES: (u64, u64) = (1 << 16, 1 << 20);
 
 /// Writes an attempt's bundle: its directory with `config.json` in it. `cgroup` is where its limits are kept.
 pub(super) fn write_bundle(spec: &Spec, cgroup: &str) -> Result<(), Error> {
+    // It becomes part of a flag whose parts are told apart by these.
+    if spec
+        .attempt_dir
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|byte| b":,".contains(byte))
+    {
+        let reason = format!(
+            "the path {} holds a colon or a comma",
+            spec.attempt_dir.display()
+        );
+        return Err(Error::Incapable { reason });
+    }
     fs::create_dir_all(&spec.attempt_dir).map_err(Error::io("create", &spec.attempt_dir))?;
     let config = config(spec, cgroup);
     let text = serde_json::to_vec_pretty(&config).map_err(Error::Spec)?;
@@ -91,7 +107,7 @@ fn process(spec: &Spec) -> Value {
         },
         "rlimits": [
             { "type": "RLIMIT_NPROC", "soft": processes, "hard": processes },
-            { "type": "RLIMIT_NOFILE", "soft": OPEN_FILES, "hard": OPEN_FILES },
+            { "type": "RLIMIT_NOFILE", "soft": OPEN_FILES.0, "hard": OPEN_FILES.1 },
         ],
         "noNewPrivileges": false,
     })

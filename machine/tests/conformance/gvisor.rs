@@ -306,7 +306,8 @@ async fn a_machine_that_hears_no_worker_stands_still_until_one_speaks() {
     let rig = Gvisor::new().await;
     let mut live = Live::start(&rig, 1).await;
     live = live.take_over_with(Some(Duration::from_secs(1))).await;
-    live.shell("n=0; while true; do n=$((n+1)); echo $n > /workspace/new; mv /workspace/new /workspace/n; sleep 0.01; done");
+    live.shell("echo started; n=0; while true; do n=$((n+1)); echo $n > /workspace/new; mv /workspace/new /workspace/n; sleep 0.01; done");
+    live.until_printed("started").await;
     let path = rig.path().join("tree/n");
     let count = || fs::read_to_string(&path).unwrap_or_default();
     let silent = live.fall_silent();
