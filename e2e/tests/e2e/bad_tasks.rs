@@ -81,6 +81,6 @@ async fn a_hundred_megabytes_of_output_are_cut_with_a_mark_and_the_run_goes_on()
     let size = log.stdout.len();
     assert!((60 << 20..66 << 20).contains(&size), "{size} bytes");
     let tail = &log.stdout[size - 200..];
-    assert!(tail.contains("cut") && tail.contains("64 MiB"), "{tail}");
+    assert!(tail.contains("the log ends here"), "{tail}");
     Ok(())
 }

@@ -327,7 +327,7 @@ async fn payload_and_secrets_of_a_token_are_in_no_command_line_and_no_file() -> 
     .await?;
     let marker = "marker-7f3a9c51d2";
     let payload = json!({"kind": "token", "note": marker});
-    let (session, _) = server
+    let (session, run) = server
         .start_session(&json!({"task": "waits-for", "payload": payload}))
         .await?;
     first_record(&server, &session).await?;
@@ -340,7 +340,7 @@ async fn payload_and_secrets_of_a_token_are_in_no_command_line_and_no_file() -> 
         .arg(server.data_dir().join("worker"))
         .output()?;
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
-    let value: Value = server.get("/api/v1/runs").await?;
+    let value: Value = server.run(&run).await?;
     assert!(
         value.to_string().contains(marker),
         "the payload itself is kept where it belongs"

@@ -91,7 +91,7 @@ describe("how a run ends", () => {
     ["rejectsUnseen", { kind: "task_error", message: "nobody awaits this" }],
     [
       "exits",
-      { kind: "task_error", name: "ProcessExitError", message: expect.stringContaining("process.exit(3)") },
+      { kind: "task_exited", name: "ProcessExitError", message: expect.stringContaining("process.exit(3)") },
     ],
     [
       "stuck",

@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import { SOURCE_PREFIX } from "../internal/source-prefix.ts";
 
 /** Why a run failed, as far as the runtime can know. */
-export type FailureKind = "task_error" | "payload_invalid" | "output_invalid";
+export type FailureKind = "task_error" | "task_exited" | "payload_invalid" | "output_invalid";
 
 /** A failure on its way to the worker. */
 export interface Failure {

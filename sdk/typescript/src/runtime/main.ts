@@ -127,7 +127,7 @@ function exitOfTask(code?: number | string | null): never {
   const status = code ?? process.exitCode ?? 0;
   const error = new Error(`the task called process.exit(${status}) before its run function had returned`);
   error.name = "ProcessExitError";
-  const first = tell({ ok: false, failure: failureOf("task_error", error) });
+  const first = tell({ ok: false, failure: failureOf("task_exited", error) });
   channel.drainSync(DRAIN_MS);
   return exit(first && Number(status) === 0 ? 1 : status);
 }
