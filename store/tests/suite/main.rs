@@ -1,6 +1,7 @@
 //! The store's tests: the same ones on SQLite and on PostgreSQL.
 
 mod catalog;
+mod chaos;
 mod engines;
 mod leases;
 mod placement;

@@ -104,7 +104,7 @@ impl World {
         Self::over(Store::connect_postgres(&url).await?).await
     }
 
-    async fn over(store: Store) -> Result<Self> {
+    pub(crate) async fn over(store: Store) -> Result<Self> {
         let installation = setup::first_start(&store, first_start()).await?;
         let mut world = Self {
             store,
