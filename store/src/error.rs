@@ -52,6 +52,8 @@ pub enum DatabaseError {
     Pool(String),
     #[error("the database was not done within {seconds} s")]
     Deadline { seconds: u64 },
+    #[error("the database would be on a network filesystem")]
+    NetworkFilesystem,
     #[error("the store is closed")]
     Closed,
     #[error("read the database's directory")]

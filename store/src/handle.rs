@@ -98,3 +98,6 @@ impl Store {
         self.db.read(input, body).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,7 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     pub(super) fn open(path: &Path) -> Result<Self> {
+        refuse_network_filesystem(path)?;
         let mut connection = Connection::open(path)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
@@ -126,6 +127,22 @@ impl Sqlite {
         queue(self.readers.as_ref().unwrap_or(&self.writer), job).await?;
         answered.await.map_err(|_| closed())?
     }
+}
+
+/// SQLite's log needs shared memory and locks that work, which network filesystems do not give it.
+fn refuse_network_filesystem(path: &Path) -> Result<()> {
+    // linux/magic.h: NFS, CIFS, SMB2.
+    const MAGIC: [u64; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    let io = |error: rustix::io::Errno| Error::Unavailable(DatabaseError::Io(error.into()));
+    let found = rustix::fs::statfs(directory).map_err(io)?;
+    if u64::try_from(found.f_type).is_ok_and(|kind| MAGIC.contains(&kind)) {
+        return Err(Error::Unavailable(DatabaseError::NetworkFilesystem));
+    }
+    Ok(())
 }
 
 async fn queue(queue: &mpsc::Sender<Job>, job: Job) -> Result<()> {
