@@ -159,6 +159,8 @@ impl Running {
         };
         if timeout(drain_grace + PARK_WITHIN, parked).await.is_err() {
             tracing::error!("some machines could not be parked; they are left for the next worker");
+        } else if let Err(error) = self.reins.retire() {
+            tracing::warn!(%error, "the isolation runtime still holds something");
         }
     }
 }
@@ -174,6 +176,7 @@ trait Reined: Send + Sync {
     fn drain(&self, grace: Duration);
     fn emptied(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     fn abandon(&self);
+    fn retire(&self) -> Result<(), helmr_machine::Error>;
 }
 
 struct Reins<D> {
@@ -194,6 +197,10 @@ impl<D: Driver> Reined for Reins<D> {
 
     fn abandon(&self) {
         self.dispatcher.abandon();
+    }
+
+    fn retire(&self) -> Result<(), helmr_machine::Error> {
+        self.base.driver.retire()
     }
 }
 

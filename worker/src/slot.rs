@@ -208,11 +208,25 @@ impl<D: Driver> Tenure<D> {
         }
     }
 
-    fn note(&mut self, phase: Phase) -> Result<(), Ending> {
+    /// Notes a step that is about to be taken, and that must not be taken without.
+    fn note(&mut self, phase: Phase) -> std::io::Result<()> {
         self.record.phase = phase;
-        std::fs::create_dir_all(&self.machine_dir.path)
-            .and_then(|()| self.record.write(&self.machine_dir))
-            .map_err(|error| Ending::host("write the machine's record", &error))
+        std::fs::create_dir_all(&self.machine_dir.path)?;
+        self.record.write(&self.machine_dir)
+    }
+
+    /// Notes a step that was taken. The note before it serves as well: the next worker then looks for itself.
+    fn mark(&mut self, phase: Phase) {
+        if let Err(error) = self.note(phase) {
+            tracing::warn!(workspace.id = %self.record.workspace_id, %error, "a machine's record was not written");
+        }
+    }
+}
+
+impl From<std::io::Error> for Ending {
+    /// For the machine's own small files, before it is live.
+    fn from(error: std::io::Error) -> Self {
+        Self::host("write the machine's record", &error)
     }
 }
 

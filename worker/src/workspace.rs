@@ -179,13 +179,13 @@ impl Workspace {
     }
 
     /// Notes that the tree is what was captured last and that nothing runs on it any more.
-    pub(crate) fn settle(&mut self, version: &CapturedVersion) -> Result<(), Error> {
-        self.note_base(Some(Base::of(version)), true)
+    pub(crate) fn settle(&mut self, version: &CapturedVersion) {
+        self.mark_base(Base::of(version), true);
     }
 
     /// Notes that the control plane has a version, which the next capture is compared with.
-    pub(crate) fn committed(&mut self, version: &CapturedVersion) -> Result<(), Error> {
-        self.note_base(Some(Base::of(version)), self.state.clean)
+    pub(crate) fn committed(&mut self, version: &CapturedVersion) {
+        self.mark_base(Base::of(version), self.state.clean);
     }
 
     /// Whether a captured version is the one that the control plane already has.
@@ -287,6 +287,13 @@ impl Workspace {
 
     fn keep(&mut self, index: Index) {
         self.index = Some(Arc::new(index));
+    }
+
+    /// Notes what is so already. Without the note the tree is looked at anew, which costs no more than time.
+    fn mark_base(&mut self, base: Base, clean: bool) {
+        if let Err(error) = self.note_base(Some(base), clean) {
+            tracing::warn!(%error, "a workspace's state was not written");
+        }
     }
 
     fn note_base(&mut self, base: Option<Base>, clean: bool) -> Result<(), Error> {

@@ -71,10 +71,10 @@ impl<D: Driver> Tenure<D> {
         match self.record.phase.clone() {
             Phase::Parking { checkpoint_id } => {
                 discard(&self.machine_dir.checkpoint(checkpoint_id));
-                self.note(Phase::Live {
+                self.mark(Phase::Live {
                     confirmed: true,
                     restored_from: None,
-                })?;
+                });
                 self.reports.unparked().await?;
             }
             Phase::Live {
@@ -85,7 +85,7 @@ impl<D: Driver> Tenure<D> {
                     self.announce(machine).await?;
                 }
                 self.reports.live().await?;
-                self.confirmed()?;
+                self.confirmed();
             }
             Phase::Live {
                 confirmed: true, ..

@@ -109,7 +109,8 @@ impl<D: Driver> Tenure<D> {
             version,
             checkpoint_kept: cause.checkpoint_kept,
         };
-        if cause.checkpoint_kept {
+        let kept = cause.checkpoint_kept || matches!(self.record.phase, Phase::Parked { .. });
+        if kept {
             // Before the report: the next wake may come at once.
             self.keep_or_remove();
         }
@@ -117,7 +118,7 @@ impl<D: Driver> Tenure<D> {
             Ok(()) | Err(Failure::Stale) => {}
             Err(refused) => tracing::error!(%refused, "a machine's failure was refused"),
         }
-        if !cause.checkpoint_kept {
+        if !kept {
             self.remove_machine();
         }
     }
@@ -146,9 +147,8 @@ impl<D: Driver> Tenure<D> {
             self.remove_machine();
             return;
         };
-        if self.note(Phase::Parked { checkpoint_id }).is_ok() {
-            self.remove_attempts();
-        }
+        self.mark(Phase::Parked { checkpoint_id });
+        self.remove_attempts();
     }
 
     pub(super) fn remove_machine(&self) {

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::Tenure;
 use super::ending::{Ending, discard};
 use super::machine::Machine;
-use super::start::files;
 use crate::client::Failure;
 use crate::clock;
 use crate::record::Phase;
@@ -60,7 +59,6 @@ impl<D: Driver> Tenure<D> {
         }
         fault::point("worker.park.after_parking");
         let checkpoint_id = CheckpointId::new(clock::now(), clock::random());
-        self.note(Phase::Parking { checkpoint_id })?;
         match self.set_aside(machine, checkpoint_id, draining).await {
             Ok(parked) => self.commit(machine, parked).await,
             Err(reason) => {
@@ -78,6 +76,8 @@ impl<D: Driver> Tenure<D> {
         checkpoint_id: CheckpointId,
         draining: bool,
     ) -> Result<Parked, NotSetAside> {
+        self.note(Phase::Parking { checkpoint_id })
+            .map_err(NotSetAside::Record)?;
         let begun = Instant::now();
         self.pause(machine).await?;
         let pause = begun.elapsed();
@@ -154,13 +154,13 @@ impl<D: Driver> Tenure<D> {
             }
         }
         fault::point("worker.park.after_parked_commit");
-        self.note(Phase::Parked { checkpoint_id })?;
+        self.mark(Phase::Parked { checkpoint_id });
         self.kill().await;
         fault::point("worker.park.after_kill");
         self.remove_attempts();
         self.remove_images_but(Some(checkpoint_id));
         let workspace = self.workspace()?;
-        workspace.settle(&version).map_err(files)?;
+        workspace.settle(&version);
         workspace.save_index();
         Ok(Some(Ending::Parked))
     }
@@ -176,10 +176,10 @@ impl<D: Driver> Tenure<D> {
         self.resume(machine)
             .await
             .map_err(|error| self.gone("resume the machine", &error))?;
-        self.note(Phase::Live {
+        self.mark(Phase::Live {
             confirmed: true,
             restored_from: None,
-        })?;
+        });
         match self.reports.unparked().await {
             Ok(()) => {}
             Err(Failure::Stale) => return Err(Ending::Lost),

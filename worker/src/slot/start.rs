@@ -72,7 +72,7 @@ impl<D: Driver> Tenure<D> {
                     fault::point("worker.start.after_hello");
                     self.confirm(None).await?;
                     fault::point("worker.start.after_live");
-                    self.confirmed()?;
+                    self.confirmed();
                     return Ok(machine);
                 }
                 Err(error) if tries < TRIES => {
@@ -99,13 +99,12 @@ impl<D: Driver> Tenure<D> {
     }
 
     /// Notes that the control plane knows, and drops the image that the machine came from.
-    pub(super) fn confirmed(&mut self) -> Result<(), Ending> {
-        self.note(Phase::Live {
+    pub(super) fn confirmed(&mut self) {
+        self.mark(Phase::Live {
             confirmed: true,
             restored_from: None,
-        })?;
+        });
         self.remove_images_but(None);
-        Ok(())
     }
 
     /// Fetches image and files, side by side where one does not need the other.

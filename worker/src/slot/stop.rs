@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout};
 use super::Tenure;
 use super::ending::Ending;
 use super::machine::Machine;
-use super::start::files;
 use crate::backoff::Backoff;
 use crate::client::Failure;
 use crate::record::Phase;
@@ -39,7 +38,7 @@ impl<D: Driver> Tenure<D> {
 
     /// Ends the machine, keeps its files, and tells. May be repeated from its start.
     pub(super) async fn finish_stop(&mut self) -> Result<Ending, Ending> {
-        self.note(Phase::Stopping)?;
+        self.mark(Phase::Stopping);
         // Every write of the machine's processes is in the tree already, so killing loses none.
         self.kill().await;
         fault::point("worker.stop.after_kill");
@@ -61,7 +60,7 @@ impl<D: Driver> Tenure<D> {
         self.released.store(true, Ordering::SeqCst);
         self.reports.stopped(changed).await?;
         let workspace = self.workspace()?;
-        workspace.settle(&version).map_err(files)?;
+        workspace.settle(&version);
         workspace.save_index();
         self.remove_machine();
         Ok(Ending::Stopped)
@@ -98,7 +97,7 @@ impl<D: Driver> Tenure<D> {
             }
         }
         let workspace = self.workspace()?;
-        workspace.committed(&version).map_err(files)?;
+        workspace.committed(&version);
         workspace.save_index();
         Ok(())
     }

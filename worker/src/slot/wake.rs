@@ -37,7 +37,7 @@ impl<D: Driver> Tenure<D> {
         let woken = self.try_wake(assignment, checkpoint_id, files).await;
         let machine = woken.map_err(Ending::with_image_kept)?;
         fault::point("worker.wake.after_live");
-        self.confirmed()?;
+        self.confirmed();
         Ok(machine)
     }
 
@@ -53,7 +53,7 @@ impl<D: Driver> Tenure<D> {
         if self.workspace()?.is_edited() {
             // What was written while the machine was parked belongs to the workspace: a repeat begins from there.
             let edited = self.workspace()?.capture().await.map_err(files)?;
-            self.workspace()?.settle(&edited).map_err(files)?;
+            self.workspace()?.settle(&edited);
             (manifest, version_id) = (edited.manifest, Some(edited.version_id));
         }
         let size = image_bytes(&image);
@@ -84,7 +84,7 @@ impl<D: Driver> Tenure<D> {
                     );
                     reason = crate::serve::describe(&error);
                     self.kill().await;
-                    self.note(Phase::Parked { checkpoint_id })?;
+                    self.mark(Phase::Parked { checkpoint_id });
                     self.remove_attempts();
                 }
             }

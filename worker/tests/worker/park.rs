@@ -83,6 +83,29 @@ async fn a_pause_that_fails_leaves_the_run_live() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_disk_that_takes_no_notes_leaves_the_run_live() -> Result<()> {
+    let (world, run) = World::with_run(waits(100)).await?;
+    world.control.until_machine(Machine::Live).await?;
+    // A directory where the record is written first.
+    let obstacle = world.machine_dir().join("machine.new");
+    world
+        .until("no note is being written", |_| {
+            std::fs::create_dir(&obstacle).is_ok()
+        })
+        .await?;
+    world
+        .control
+        .until("the park is given up", |state| state.count("unparked") == 1)
+        .await?;
+    assert_eq!(world.driver.attempts().len(), 1);
+    std::fs::remove_dir(&obstacle)?;
+    world.control.until_machine(Machine::Parked).await?;
+    world.control.complete(run, json!(3)).await?;
+    assert_eq!(world.control.until_finished(run).await?["output"], 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_outcome_that_comes_while_parking_is_delivered_once() -> Result<()> {
     for operation in [Operation::Pause, Operation::Checkpoint, Operation::Kill] {
         let (world, run) = World::with_run(waits(200)).await?;
