@@ -147,6 +147,13 @@ pub trait Driver: Send + Sync + 'static {
 
     fn stats(&self, attempt: &Attempt) -> impl Future<Output = Result<Stats, Error>> + Send;
 
+    /// Lets go of what the runtime holds on this host beside machines, such as mounts in its state directory. Called once no
+    /// machine is left.
+    ///
+    /// # Errors
+    /// `Io` if something is still in use.
+    fn retire(&self) -> Result<(), Error>;
+
     /// Every attempt of which the runtime still knows something, ours or orphaned.
     fn list(&self) -> impl Future<Output = Result<Vec<Attempt>, Error>> + Send;
 }

@@ -62,6 +62,7 @@ follow_progress() {
   done < <(
     timeout 90 "$helmr" session follow "$1" agent.events --json 2>>"$data/commands.log" | node -e '
       const lines = require("readline").createInterface({ input: process.stdin });
+      process.stdout.on("error", () => process.exit());
       lines.on("line", (line) => {
         const { data } = JSON.parse(line);
         console.log([data.type, data.message ?? "", data.tokenId ?? ""].join("\t"));

@@ -38,7 +38,7 @@ async fn each_bad_end_has_its_kind_and_a_message() -> Result<()> {
     )
     .await?;
     check(&server, "exits", "task_exited", "3").await?;
-    check(&server, "crashes", "task_exited", "SIGSEGV").await?;
+    check(&server, "crashes", "task_exited", "signal 11").await?;
     check(&server, "writes-garbage", "task_error", "channel").await?;
     check(&server, "runs-out-of-memory", "out_of_memory", "memory").await?;
     let throws = ended(&server, "throws").await?;

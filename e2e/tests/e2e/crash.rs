@@ -173,7 +173,7 @@ impl Story {
             let path = format!("/api/v1/sessions/{session}/outputs/out");
             self.token = Some(
                 look(server, "the token", || async {
-                    let data = server.get(&path).await?["items"][0]["data"].take();
+                    let data = server.get(&path).await?["items"][0]["data"].clone();
                     Ok(if data.is_null() {
                         Err("no record yet".to_owned())
                     } else {

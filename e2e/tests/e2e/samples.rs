@@ -1,6 +1,7 @@
 //! The documented samples, deployed as they are written, and run.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use anyhow::Result;
@@ -22,6 +23,10 @@ async fn the_release_sample_waits_for_its_approval() -> Result<()> {
         .status()?;
     assert!(copied.success());
     fs::remove_file(project.path().join("tasks/review-pr.ts"))?;
+    symlink(
+        repository().join("sdk/typescript/node_modules"),
+        project.path().join("node_modules"),
+    )?;
     cli.json(&["deploy", &project.path().to_string_lossy()]).await?;
     let (_, run) = server.start_session(&json!({"task": "release"})).await?;
     let parked = server.await_parked(&run).await?;
@@ -56,7 +61,7 @@ async fn the_release_sample_waits_for_its_approval() -> Result<()> {
 async fn the_demo_shows_the_agent_continue() -> Result<()> {
     let output = tokio::process::Command::new(repository().join("script/demo"))
         .env("HELMR_DEMO_PORT", "4399")
-        .env("HELMR_DEMO_BUILT", "1")
+        .env("HELMR_DEMO_BINARY", helmr_e2e::binary()?)
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(std::time::Duration::from_secs(300), output).await??;

@@ -62,16 +62,6 @@ impl Gvisor {
         })
     }
 
-    /// Lets go of what the runtime holds in its state directory, once no machine is left.
-    ///
-    /// # Errors
-    /// `Io` if it is still in use.
-    pub fn retire(&self) -> Result<(), Error> {
-        remains::retire_root(self.runsc.root())?;
-        self.cgroups.retire();
-        Ok(())
-    }
-
     async fn launch(
         &self,
         operation: &'static str,
@@ -247,6 +237,12 @@ impl Driver for Gvisor {
                 },
                 _ => Error::io("read the control group of", container)(error),
             })
+    }
+
+    fn retire(&self) -> Result<(), Error> {
+        remains::retire_root(self.runsc.root())?;
+        self.cgroups.retire();
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Attempt>, Error> {

@@ -313,6 +313,11 @@ impl Driver for Scripted {
         }
     }
 
+    /// Scripted machines hold nothing on the host.
+    fn retire(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn list(&self) -> Result<Vec<Attempt>, Error> {
         Ok(self.attempts())
     }
