@@ -115,3 +115,115 @@ where
         self.plain.local_addr()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use std::process::Command;
+
+    use helmr_cli::Style;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A certificate for `localhost` that nobody signed, made by the system's openssl.
+    fn certificate(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args([
+                "-out".as_ref(),
+                cert.as_os_str(),
+                "-keyout".as_ref(),
+                key.as_os_str(),
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        (cert, key)
+    }
+
+    fn provider() {
+        // Another test of this process may have been first.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_shakes_hands_keeps_nobody_out() {
+        provider();
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = certificate(folder.path());
+        let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = plain.local_addr().unwrap();
+        let mut listener = Listener::new(plain, acceptor(&cert, &key).unwrap());
+        let _silent = TcpStream::connect(address).await.unwrap();
+
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(&cert).unwrap())
+            .unwrap();
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let talk = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let mut stream = connector.connect(name, stream).await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+            stream.shutdown().await.unwrap();
+        };
+        let hear = async {
+            let (mut stream, _) = listener.accept().await;
+            let mut heard = [0; 5];
+            stream.read_exact(&mut heard).await.unwrap();
+            heard
+        };
+        let both = async { tokio::join!(talk, hear) };
+        let ((), heard) = tokio::time::timeout(Duration::from_secs(9), both)
+            .await
+            .unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+
+    #[test]
+    fn files_that_do_not_belong_together_are_refused_by_name() {
+        provider();
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (cert, key) = certificate(one.path());
+        let (_, foreign) = certificate(other.path());
+        for (cert, key, word) in [
+            (&cert, &foreign, "together"),
+            (&key, &key, "holds no certificate"),
+            (&cert, &cert, "read"),
+            (&one.path().join("none"), &key, "none"),
+        ] {
+            let text = acceptor(cert, key).unwrap_err().render(Style::plain());
+            assert!(text.contains(word), "{text}");
+        }
+    }
+}
