@@ -5,6 +5,9 @@
 
 use crate::{WorkerId, WorkspaceId, limits};
 
+/// Why a machine is held that will fit when others have gone. All other reasons need a worker to come or to change.
+pub const NO_ROOM: &str = "no worker has room now";
+
 /// What a worker has, or what is taken of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Capacity {
@@ -149,8 +152,7 @@ fn place(workers: &mut [Worker], demand: &Demand, actions: &mut Vec<Action>) {
             break;
         }
     }
-    let reason = "no worker has room now";
-    actions.push(hold(reason.to_owned()));
+    actions.push(hold(NO_ROOM.to_owned()));
 }
 
 impl Worker {

@@ -102,6 +102,11 @@ sql! {
         SET connected = $2, last_seen_at = $3
         WHERE id = $1";
 
+    /// What a worker that comes or changes may help is looked at again in its own order.
+    FORGET_REASONS = "UPDATE workspaces
+        SET placement_reason = NULL
+        WHERE placement_reason IS NOT NULL";
+
     SET_DISCONNECTED = "UPDATE workers
         SET connected = 0
         WHERE id = $1";
@@ -200,6 +205,7 @@ async fn register_in(tx: &mut Tx, input: &Register) -> Result<Registered> {
     };
     save(tx, id, input).await?;
     let worker = find(tx, id).await?.ok_or(Error::NotFound("worker"))?;
+    tx.run(&FORGET_REASONS, &[]).await?;
     tx.hint(Hint::Queue);
     Ok(Registered {
         worker,
@@ -298,6 +304,7 @@ pub async fn connected(store: &Store, id: WorkerId, at: Moment) -> Result<()> {
                 for workspace in super::assignment::held_by(tx, id).await? {
                     outbox::mark(tx, workspace, at).await?;
                 }
+                tx.run(&FORGET_REASONS, &[]).await?;
                 tx.hint(Hint::Queue);
                 Ok(())
             })

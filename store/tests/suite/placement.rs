@@ -150,6 +150,41 @@ on_both! {
         assert_ne!(placed[0].materialization_id, placed[1].materialization_id);
     }
 
+    async fn wakes_that_wait_for_a_lost_worker_hold_up_nobody(world) {
+        let mut parked = Vec::new();
+        for _ in 0..3 {
+            let live = world.live("plain").await?;
+            let token = world.token(&live).await?;
+            world.wait(&live, 1, WaitFor::Token(token)).await?;
+            world.park(&live).await?;
+            parked.push(token);
+        }
+        for token in parked {
+            world.complete(token, &json!(1)).await?;
+        }
+        worker::disconnected(&world.store, world.worker, world.at()).await?;
+        world.add_worker(2, 8_192).await?;
+        let started = world.start("plain").await?;
+        let place = || PlaceNext {
+            at: world.at(),
+            lease_ttl: LEASE,
+            worker_fresh_for: Duration::from_secs(1_000),
+            limit: 2,
+        };
+        // Two are looked at in one go, and the ones that cannot be helped move on.
+        let mut placed = Vec::new();
+        for _ in 0..3 {
+            placed.extend(worker::place_next(&world.store, place()).await?);
+        }
+        assert_eq!(placed.len(), 1);
+        assert_eq!(placed[0].workspace_id, started.run.workspace_id);
+        // When it is back they come first again.
+        world.start("plain").await?;
+        worker::connected(&world.store, world.worker, world.at()).await?;
+        let placed = worker::place_next(&world.store, place()).await?;
+        assert_eq!(placed.iter().map(|placed| placed.kind).collect::<Vec<_>>(), [PlacedKind::Wake; 2]);
+    }
+
     async fn of_two_that_place_at_once_one_places(world) {
         for _ in 0..5 {
             let started = world.start("plain").await?;

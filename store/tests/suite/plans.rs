@@ -34,7 +34,7 @@ fn hot_statements_use_an_index() -> Result<()> {
         "runs::row::LIST_OF_SESSION",
         "runs::row::LIST_IN_WORKSPACE",
         "runs::row::LIST_QUEUED_IN_WORKSPACE",
-        "runs::row::SAVE",
+        "runs::write::SAVE",
         "runs::log::SEGMENTS",
         "sessions::row::FIND_OPEN",
         "sessions::row::LIST",

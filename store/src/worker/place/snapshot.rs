@@ -1,7 +1,7 @@
 //! What is wanted and what is there.
 
 use helmr_domain::machine::{Spec, State};
-use helmr_domain::placement::{Capacity, Demand, Idle, Worker};
+use helmr_domain::placement::{Capacity, Demand, Idle, NO_ROOM, Worker};
 use helmr_domain::{CheckpointId, DeploymentId, Moment, WorkerId, WorkspaceId};
 use serde_json::Value;
 
@@ -64,7 +64,9 @@ sql! {
         LEFT JOIN materializations m ON m.workspace_id = x.workspace_id AND m.ended_at IS NULL
         WHERE COALESCE(s.state, '') = 'active'
             AND (m.state IS NULL OR m.state <> 'parked' OR m.not_before_at <= $1)
-        ORDER BY x.rank, x.priority DESC, x.since, x.workspace_id
+        -- what only another worker can help comes last, so that it does not fill the window
+        ORDER BY CASE WHEN COALESCE(s.placement_reason, $3) = $3 THEN 0 ELSE 1 END,
+            x.rank, x.priority DESC, x.since, x.workspace_id
         LIMIT $2";
 
     /// What the first queued run of a workspace needs.
@@ -114,7 +116,8 @@ sql! {
 }
 
 pub(super) async fn wanted(tx: &mut Tx, input: PlaceNext) -> Result<Vec<Wanted>> {
-    let found = tx.rows(&WANTED, params![input.at.now, input.limit]).await?;
+    let bound = params![input.at.now, input.limit, NO_ROOM];
+    let found = tx.rows(&WANTED, bound).await?;
     found.into_iter().map(read_wanted).collect()
 }
 
