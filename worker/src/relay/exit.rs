@@ -3,6 +3,8 @@
 use helmr_api::worker::Finished;
 use helmr_guest_wire::Exit;
 
+use super::line::TaskError;
+
 const SIGKILL: i32 = 9;
 const SIGABRT: i32 = 6;
 const SIGTRAP: i32 = 5;
@@ -34,6 +36,23 @@ pub(crate) fn judge(exit: &Exit, stopping: bool, stderr_tail: &[u8]) -> Finished
         message,
         stack: None,
         exit_code,
+    }
+}
+
+/// Adds what the runtime said of a task that left by itself.
+pub(crate) fn explain(finished: &mut Finished, said: &TaskError) {
+    if let Finished::Failed {
+        kind,
+        name,
+        message,
+        stack,
+        ..
+    } = finished
+        && kind == "task_exited"
+    {
+        name.clone_from(&said.name);
+        message.clone_from(&said.message);
+        stack.clone_from(&said.stack);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::directive::Directive;
 use crate::report::{Reports, RunKey};
 
 const SIGKILL: i32 = 9;
+const TASK_EXITED: &str = "task_exited";
 
 /// Something of a run that has its place in the order.
 pub(super) enum Event {
@@ -43,6 +44,13 @@ pub(super) struct LineLane {
     pub(super) turn: Turn,
     /// How the run ended was told; what comes after it is not believed.
     pub(super) told: bool,
+    /// The task left by itself, as its runtime says at the last moment: told with the exit code, which is to come.
+    pub(super) leaving: Option<Leaving>,
+}
+
+pub(super) struct Leaving {
+    position: u64,
+    error: TaskError,
 }
 
 /// When a run's lines may be passed on.
@@ -96,7 +104,7 @@ impl LineLane {
     }
 
     async fn take(&mut self, position: u64, said: Result<Said, Garbage>) -> Result<(), Broken> {
-        if self.told {
+        if self.told || self.leaving.is_some() {
             self.acks.done(position);
             return Ok(());
         }
@@ -116,6 +124,9 @@ impl LineLane {
             Ok(Said::Finished { output }) => {
                 self.finish(Finished::Succeeded { output }).await?;
                 self.acks.done(position);
+            }
+            Ok(Said::Failed { error }) if error.kind == TASK_EXITED => {
+                self.leaving = Some(Leaving { position, error });
             }
             Ok(Said::Failed { error }) => {
                 let finished = self.failure(error);
@@ -176,7 +187,16 @@ impl LineLane {
             return Ok(());
         }
         let stopping = self.directive.borrow().is_stopping(self.run);
-        self.tell(exit::judge(exit, stopping, &stderr_tail)).await
+        let mut finished = exit::judge(exit, stopping, &stderr_tail);
+        let leaving = self.leaving.take();
+        if let Some(Leaving { error, .. }) = &leaving {
+            exit::explain(&mut finished, error);
+        }
+        self.tell(finished).await?;
+        if let Some(Leaving { position, .. }) = leaving {
+            self.acks.done(position);
+        }
+        Ok(())
     }
 
     fn failure(&self, error: TaskError) -> Finished {

@@ -179,6 +179,7 @@ impl Shared {
                 undelivered: undelivered.subscribe(),
             },
             told: false,
+            leaving: None,
         };
         let output_lane = OutputLane {
             run,

@@ -66,6 +66,22 @@ async fn an_exit_without_a_word_is_task_exited_with_its_code() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_task_that_leaves_by_itself_has_the_words_of_its_runtime_and_its_code() -> Result<()> {
+    let line = json!({"type": "failed", "error":
+        {"kind": "task_exited", "name": "ProcessExitError", "message": "it called exit"}});
+    let finished = ends_as(vec![
+        says::started(),
+        Step::Say(line.to_string()),
+        Step::Exit(3),
+    ])
+    .await?;
+    assert_eq!(finished["kind"], "task_exited");
+    assert_eq!(finished["message"], "it called exit");
+    assert_eq!(finished["exit_code"], 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_failure_keeps_its_kind_and_an_invented_kind_becomes_task_error() -> Result<()> {
     for (said, expected) in [
         ("payload_invalid", "payload_invalid"),
