@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+use crate::clock::look_again;
 use crate::machine::{await_gone, milliseconds, sandbox_process};
 
 /// Dials the host, says the first line, and dials again whenever the connection is gone.
@@ -134,7 +135,7 @@ impl Bare {
                 Err(error)
                     if error.kind() == std::io::ErrorKind::WouldBlock && Instant::now() < end =>
                 {
-                    std::thread::sleep(Duration::from_micros(200));
+                    look_again();
                 }
                 Err(error) => return Err(error).context("the bare machine did not dial"),
             }

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use helmr_e2e::{Options, Server, poll_until};
 use serde_json::{Value, json};
 
 use crate::bare::Bare;
+use crate::clock::{look_again, now_us, work};
 use crate::figures::Samples;
 use crate::results;
 
@@ -49,7 +50,7 @@ fn bare_round(image: &std::path::Path) -> Result<[f64; 3]> {
     let mut machine = Bare::new(image)?;
     let start = machine.start()?;
     // As long as the task works before it waits.
-    std::thread::sleep(Duration::from_millis(300));
+    work();
     let park = machine.park()?;
     let wake = machine.wake()?;
     Ok([start, park, wake])
@@ -172,19 +173,12 @@ pub(crate) fn await_gone(pid: i32, since: Instant) -> Result<()> {
         if since.elapsed() > Duration::from_secs(30) {
             bail!("process {pid} is still there after 30 s");
         }
-        std::thread::sleep(Duration::from_micros(200));
+        look_again();
     }
 }
 
 pub(crate) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1_000.0
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn micros(value: &Value) -> Result<i64> {

@@ -5,6 +5,7 @@
 //! what counts.
 
 mod bare;
+mod clock;
 mod figures;
 mod machine;
 mod results;

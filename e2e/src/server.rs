@@ -234,7 +234,6 @@ impl Server {
     }
 
     /// A request with the API key.
-    #[must_use]
     pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         reqwest::Client::new()
             .request(method, format!("{}{path}", self.url()))

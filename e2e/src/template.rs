@@ -18,7 +18,7 @@ const SHARED: [&str; 3] = ["artifacts", "worker/images", "worker/bundles"];
 /// # Errors
 /// If the template cannot be made: then with everything the server and the command line said.
 pub(crate) async fn fresh_copy() -> Result<tempfile::TempDir> {
-    let template = tokio::task::spawn_blocking(|| lock_template()).await??;
+    let template = tokio::task::spawn_blocking(lock_template).await??;
     if !template.ready() {
         template.make().await?;
     }

@@ -20,7 +20,7 @@ pub fn repository() -> PathBuf {
 /// # Errors
 /// Says how to make it.
 pub fn binary() -> Result<PathBuf> {
-    let path = match std::env::var_os("HELMR_E2E_BINARY") {
+    let path = match chosen_binary() {
         Some(path) => PathBuf::from(path),
         None => repository().join("target/release/helmr"),
     };
@@ -31,6 +31,12 @@ pub fn binary() -> Result<PathBuf> {
         );
     }
     Ok(path)
+}
+
+/// `HELMR_E2E_BINARY`: another binary than the shipped one, such as an unoptimised build.
+#[expect(clippy::disallowed_methods, reason = "the one variable of this crate")]
+fn chosen_binary() -> Option<std::ffi::OsString> {
+    std::env::var_os("HELMR_E2E_BINARY")
 }
 
 /// Looks again and again until `look` gives something, and fails with what it last saw.

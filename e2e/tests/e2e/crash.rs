@@ -96,8 +96,7 @@ async fn survives(point: &str) -> Result<()> {
     }
     if !killed {
         // Some points are passed only after the run's end, or by a stop.
-        if server.await_end(Duration::from_secs(5)).await.is_err()
-            && server.terminate().await? == 0
+        if server.await_end(Duration::from_secs(5)).await.is_err() && server.terminate().await? == 0
         {
             bail!("the point was never passed");
         }

@@ -27,7 +27,8 @@ async fn the_release_sample_waits_for_its_approval() -> Result<()> {
         repository().join("sdk/typescript/node_modules"),
         project.path().join("node_modules"),
     )?;
-    cli.json(&["deploy", &project.path().to_string_lossy()]).await?;
+    cli.json(&["deploy", &project.path().to_string_lossy()])
+        .await?;
     let (_, run) = server.start_session(&json!({"task": "release"})).await?;
     let parked = server.await_parked(&run).await?;
     let token = parked["pending_wait"]["token_id"]
