@@ -80,7 +80,7 @@ impl<D: Driver> Tenure<D> {
     pub(super) async fn end(mut self, ending: Ending) {
         let workspace_id = self.record.workspace_id;
         match ending {
-            Ending::Parked => tracing::info!(workspace.id = %workspace_id, "machine parked"),
+            Ending::Parked => {}
             Ending::Stopped => tracing::info!(workspace.id = %workspace_id, "machine stopped"),
             Ending::Left => {
                 tracing::warn!(workspace.id = %workspace_id, "machine left running for the next worker");

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Tenure;
 use super::ending::{Ending, discard};
 use super::machine::Machine;
+use super::start::millis;
 use crate::client::Failure;
 use crate::clock;
 use crate::record::Phase;
@@ -138,7 +139,9 @@ impl<D: Driver> Tenure<D> {
         machine: &mut Machine,
         parked: Parked,
     ) -> Result<Option<Ending>, Ending> {
+        let begun = Instant::now();
         let checkpoint_id = parked.checkpoint_id;
+        let timings = parked.timings_ms.clone();
         let version: CapturedVersion = parked.version.clone();
         self.released.store(true, Ordering::SeqCst);
         match self.reports.parked(parked).await {
@@ -155,6 +158,7 @@ impl<D: Driver> Tenure<D> {
         }
         fault::point("worker.park.after_parked_commit");
         self.mark(Phase::Parked { checkpoint_id });
+        let committed = Instant::now();
         self.kill().await;
         fault::point("worker.park.after_kill");
         self.remove_attempts();
@@ -162,6 +166,15 @@ impl<D: Driver> Tenure<D> {
         let workspace = self.workspace()?;
         workspace.settle(&version);
         workspace.save_index();
+        tracing::info!(
+            workspace.id = %self.record.workspace_id,
+            pause_ms = timings.pause,
+            capture_ms = timings.capture,
+            checkpoint_ms = timings.checkpoint,
+            commit_ms = millis(committed - begun),
+            kill_ms = millis(committed.elapsed()),
+            "machine parked"
+        );
         Ok(Some(Ending::Parked))
     }
 
@@ -214,8 +227,4 @@ impl<D: Driver> Tenure<D> {
         let gib = u32::try_from(memory >> 30).unwrap_or(u32::MAX).min(4096);
         CHECKPOINT_WITHIN + CHECKPOINT_PER_GIB * gib
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

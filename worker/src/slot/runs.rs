@@ -14,7 +14,7 @@ use super::Tenure;
 use super::ending::Ending;
 use super::launch::{Launched, NotLaunched};
 use super::machine::Machine;
-use super::start::data_keys;
+use super::start::{data_keys, millis};
 use crate::client::Failure;
 use crate::clock;
 use crate::directive::key_of;
@@ -285,8 +285,4 @@ fn failed(kind: &str, message: String) -> Finished {
 
 fn grace_left(stop: &StopOrder) -> Duration {
     clock::until(Timestamp::from_micros(stop.kill_at_us))
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

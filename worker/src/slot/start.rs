@@ -11,6 +11,7 @@ use helmr_api::worker::{Assignment, MachineAssignment, Origin};
 use helmr_artifacts::{DataKey, KeySet};
 use helmr_domain::{CheckpointId, VersionId};
 use helmr_machine::Driver;
+use tokio::time::Instant;
 
 use super::Tenure;
 use super::ending::{Ending, discard};
@@ -57,7 +58,9 @@ impl<D: Driver> Tenure<D> {
         assignment: &Assignment,
         version: Option<(VersionId, String)>,
     ) -> Result<Machine, Ending> {
+        let begun = Instant::now();
         let root_image = self.prepare(assignment, version).await?;
+        let prepared = Instant::now();
         let mut tries = 0;
         loop {
             tries += 1;
@@ -70,9 +73,17 @@ impl<D: Driver> Tenure<D> {
             match up {
                 Ok(machine) => {
                     fault::point("worker.start.after_hello");
+                    let greeted = Instant::now();
                     self.confirm(None).await?;
                     fault::point("worker.start.after_live");
                     self.confirmed();
+                    tracing::info!(
+                        workspace.id = %self.record.workspace_id,
+                        prepare_ms = millis(prepared - begun),
+                        start_ms = millis(greeted - prepared),
+                        commit_ms = millis(greeted.elapsed()),
+                        "machine live"
+                    );
                     return Ok(machine);
                 }
                 Err(error) if tries < TRIES => {
@@ -278,6 +289,11 @@ async fn root_image<D: Driver>(
         )
         .await
         .map_err(|error| Ending::failed("image_failed", crate::serve::describe(&error)))
+}
+
+/// For people and for the wire: more than half a billion years do not happen.
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn files(error: workspace::Error) -> Ending {

@@ -7,11 +7,12 @@ use helmr_api::fault;
 use helmr_api::worker::Assignment;
 use helmr_domain::{CheckpointId, VersionId};
 use helmr_machine::Driver;
+use tokio::time::Instant;
 
 use super::Tenure;
 use super::ending::Ending;
 use super::machine::{Machine, Way};
-use super::start::files;
+use super::start::{files, millis};
 use crate::clock;
 use crate::record::Phase;
 use crate::relay::{is_alive, resumed};
@@ -47,6 +48,7 @@ impl<D: Driver> Tenure<D> {
         checkpoint_id: CheckpointId,
         (version_id, manifest): (VersionId, String),
     ) -> Result<Machine, Ending> {
+        let begun = Instant::now();
         let image = self.machine_dir.checkpoint(checkpoint_id);
         let root_image = self.root_image(&assignment.machine).await?;
         let (mut manifest, mut version_id) = (manifest, Some(version_id));
@@ -68,13 +70,22 @@ impl<D: Driver> Tenure<D> {
             let way = Way::Restore {
                 image: image.clone(),
             };
+            let prepared = Instant::now();
             fault::point("worker.wake.before_restore");
             let deadline = deadline(size, number);
             match self.attempt_up(way, spec, deadline).await {
                 Ok(machine) => {
                     fault::point("worker.wake.after_hello");
+                    let greeted = Instant::now();
                     self.announce(&machine).await?;
                     self.confirm(Some(checkpoint_id)).await?;
+                    tracing::info!(
+                        workspace.id = %self.record.workspace_id,
+                        prepare_ms = millis(prepared - begun),
+                        restore_ms = millis(greeted - prepared),
+                        commit_ms = millis(greeted.elapsed()),
+                        "machine live again"
+                    );
                     return Ok(machine);
                 }
                 Err(error) => {
