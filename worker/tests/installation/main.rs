@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "../directories/scratch.rs"]
+mod scratch;
+
 mod site;
 
 mod life;

@@ -21,14 +21,17 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
+use crate::scratch::Scratch;
+
 /// Every wait of a test ends within this.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Site {
     pub(crate) driver: Scripted,
-    directory: tempfile::TempDir,
     hot_window: helmr_domain::Duration,
     up: Option<Up>,
+    /// Last: it goes once nothing is up any more.
+    directory: Scratch,
 }
 
 /// One process's worth of it.
@@ -48,7 +51,7 @@ impl Site {
     ) -> Result<Self> {
         let mut site = Self {
             driver: Scripted::new(script),
-            directory: tempfile::tempdir()?,
+            directory: Scratch::new()?,
             hot_window: helmr_domain::Duration::from_millis(hot_window_ms),
             up: None,
         };

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::control::{Control, DEADLINE};
+use crate::scratch::Scratch;
 
 const AT: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
@@ -25,7 +26,7 @@ pub(crate) struct World {
     pub(crate) control: Control,
     pub(crate) driver: Scripted,
     pub(crate) worker: Option<Running>,
-    pub(crate) directory: tempfile::TempDir,
+    pub(crate) directory: Scratch,
     artifacts: Artifacts,
     connector: Connector,
     bundle: (String, String),
@@ -54,7 +55,7 @@ impl World {
     pub(crate) async fn new(
         script: impl Fn(&StartRun) -> Vec<Step> + Send + Sync + 'static,
     ) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
+        let directory = Scratch::new()?;
         let artifacts = Artifacts::open_local(&directory.path().join("artifacts"))?;
         let stored = store(&artifacts, directory.path().to_owned()).await?;
         let control = Control::new(assignment(&stored), Some(stored.seed.clone()));
