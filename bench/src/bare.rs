@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::clock::look_again;
@@ -98,7 +100,8 @@ impl Bare {
         }
         File::open(&image)?.sync_all()?;
         self.connection = None;
-        self.runsc(&["kill", &self.container(), "KILL"])?;
+        // As the driver does: `runsc kill` refuses a paused container.
+        kill(Pid::from_raw(sandbox), Signal::SIGKILL)?;
         await_gone(sandbox, begun)?;
         let taken = milliseconds(begun);
         self.delete();

@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Fmt,
     /// The house rules that no other tool knows.
     Tidy,
+    /// `script/setup`: what it says where it cannot work, and that it can be stopped.
+    Setup,
     /// Licences, banned crates and sources of the dependencies.
     Deny,
     /// The compiler's and clippy's lints.
@@ -41,6 +43,7 @@ impl Step {
         match self {
             Self::Fmt => "fmt",
             Self::Tidy => "tidy",
+            Self::Setup => "setup",
             Self::Deny => "deny",
             Self::Clippy => "clippy",
             Self::Build => "build",
@@ -57,6 +60,7 @@ impl Step {
             Self::Generated | Self::E2e => true,
             Self::Fmt
             | Self::Tidy
+            | Self::Setup
             | Self::Deny
             | Self::Clippy
             | Self::Build
@@ -69,6 +73,7 @@ impl Step {
         match self {
             Self::Fmt => fmt(workspace),
             Self::Tidy => tidy::run(workspace),
+            Self::Setup => setup(workspace),
             Self::Deny => deny(workspace),
             Self::Clippy => clippy(workspace),
             Self::Build => build::run(workspace, Profile::Release),
@@ -131,6 +136,10 @@ fn fmt(workspace: &Workspace) -> Result<()> {
         .context("not formatted: run cargo fmt --all")
 }
 
+fn setup(workspace: &Workspace) -> Result<()> {
+    Run::program(workspace, &workspace.path("script/lib/setup_test.sh")).run()
+}
+
 fn clippy(workspace: &Workspace) -> Result<()> {
     Run::cargo(workspace)
         .args(["clippy", "--locked", "--workspace", "--all-targets"])
@@ -140,6 +149,8 @@ fn clippy(workspace: &Workspace) -> Result<()> {
 
 fn deny(workspace: &Workspace) -> Result<()> {
     require_cargo_deny(workspace)?;
+    // What cargo-deny reads must be on this machine, also on one that has built nothing yet.
+    Run::cargo(workspace).args(["fetch", "--locked"]).run()?;
     Run::cargo(workspace)
         .args([
             "deny",
