@@ -18,11 +18,11 @@ candidates() {
 # Prints the version of a cargo, or nothing if it has none: rustup's stands for a toolchain that may not be installed,
 # and must not fetch it for the question.
 version_of_cargo() {
-  (cd "$HELMR_ROOT"; RUSTUP_AUTO_INSTALL=0 "$1" --version 2>/dev/null || true) | sed -nE 's/^cargo ([0-9.]+).*/\1/p'
+  { (cd "$HELMR_ROOT" && RUSTUP_AUTO_INSTALL=0 "$1" --version 2>/dev/null) || true; } | sed -nE 's/^cargo ([0-9.]+).*/\1/p'
 }
 
 version_of_go() {
-  (cd /; GOTOOLCHAIN=local "$1" version 2>/dev/null || true) | sed -nE 's/^go version go([0-9.]+).*/\1/p'
+  { (cd / && GOTOOLCHAIN=local "$1" version 2>/dev/null) || true; } | sed -nE 's/^go version go([0-9.]+).*/\1/p'
 }
 
 # Prints the path of a cargo of the pinned version.
