@@ -166,7 +166,16 @@ impl Bare {
     fn runsc(&self, arguments: &[&str]) -> Result<()> {
         let output = Command::new(&self.runsc)
             .arg(format!("--root={}", self.path("root").display()))
-            .args(["--platform=systrap", "--network=none", "--host-uds=open"])
+            .args([
+                "--platform=systrap",
+                "--network=none",
+                "--host-uds=open",
+                "--restore-spec-validation=warning",
+            ])
+            .arg(format!(
+                "--overlay2=root:dir={}",
+                self.path("bundle").display()
+            ))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -191,12 +200,13 @@ impl Bare {
         let namespaces =
             ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({"type": kind}));
         let bind = |from: &str, to: &str, mode: &str| json!({"destination": to, "type": "bind", "source": self.path(from), "options": ["rbind", mode]});
+        let tmpfs = |to: &str, mode: &str| json!({"destination": to, "type": "tmpfs", "source": "tmpfs", "options": [mode]});
         json!({
             "ociVersion": "1.0.0",
             "annotations": {
                 "dev.gvisor.spec.rootfs.source": root_image,
                 "dev.gvisor.spec.rootfs.type": "erofs",
-                "dev.gvisor.spec.rootfs.overlay": "memory",
+                "dev.gvisor.spec.rootfs.overlay": format!("dir={}", self.path("bundle").display()),
             },
             "process": {
                 "user": {"uid": 0, "gid": 0}, "terminal": false, "cwd": "/workspace",
@@ -207,7 +217,11 @@ impl Bare {
             "hostname": "bare",
             "mounts": [
                 {"destination": "/proc", "type": "proc", "source": "proc"},
-                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+                tmpfs("/dev", "mode=755"),
+                {"destination": "/dev/pts", "type": "devpts", "source": "devpts"},
+                tmpfs("/dev/shm", "mode=1777"),
+                {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+                tmpfs("/tmp/.X11-unix", "mode=1777"),
                 bind("host", "/run/host", "rw"), bind("program", "/run/program", "ro"),
                 bind("workspace", "/workspace", "rw"),
             ],
