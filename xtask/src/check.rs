@@ -137,7 +137,7 @@ fn fmt(workspace: &Workspace) -> Result<()> {
 }
 
 fn setup(workspace: &Workspace) -> Result<()> {
-    Run::program(workspace, &workspace.path("script/lib/setup_test.sh")).run()
+    Run::program(workspace, workspace.path("script/lib/setup_test.sh")).run()
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {
