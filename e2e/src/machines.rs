@@ -1,12 +1,14 @@
 //! What the machines of one data directory have on this host.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sha2::{Digest, Sha256};
 
 /// Looks for, and at the end removes, what machines under one data directory left.
 #[derive(Debug)]
@@ -50,9 +52,35 @@ impl Machines {
         for mount in mounts_under(&self.data_dir) {
             let _status = Command::new("umount").arg("-l").arg(mount).status();
         }
-        for cgroup in self.cgroups() {
-            let _removed = fs::remove_dir(cgroup);
+        // The kernel keeps a group busy for a moment after its last process.
+        while !self.remove_cgroups() && Instant::now() < end {
+            pause();
         }
+    }
+
+    /// Removes what the cgroup tree holds for this directory's worker: a level named after its state directory, with a
+    /// group for each machine. Says whether nothing is left.
+    fn remove_cgroups(&self) -> bool {
+        let root = self.data_dir.join("worker/runsc");
+        let digest = Sha256::digest(root.as_os_str().as_bytes());
+        let owner: String = digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let controllers = fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+        let levels: Vec<PathBuf> = controllers
+            .flatten()
+            .map(|controller| controller.path().join("helmr").join(&owner))
+            .filter(|level| level.is_dir())
+            .collect();
+        for level in &levels {
+            for machine in fs::read_dir(level).into_iter().flatten().flatten() {
+                let _removed = fs::remove_dir(machine.path());
+            }
+            let _removed = fs::remove_dir(level);
+        }
+        levels.iter().all(|level| !level.is_dir())
     }
 
     /// Cgroups named after materializations of this directory.
