@@ -171,7 +171,7 @@ impl Story {
         let Some(token) = &self.token else {
             let path = format!("/api/v1/sessions/{session}/outputs/out");
             self.token = Some(
-                look(server, "the token", || async {
+                look("the token", || async {
                     let data = server.get(&path).await?["items"][0]["data"].clone();
                     Ok(if data.is_null() {
                         Err("no record yet".to_owned())
@@ -184,7 +184,7 @@ impl Story {
             return Ok(false);
         };
         if !self.parked {
-            look(server, "the park", || async {
+            look("the park", || async {
                 let run = server.run(run).await?;
                 Ok(if run["pending_wait"]["state"] == "parked" {
                     Ok(())
@@ -210,7 +210,7 @@ impl Story {
             self.completed = true;
             return Ok(false);
         }
-        let output = look(server, "the end", || async {
+        let output = look("the end", || async {
             let mut run = server.run(run).await?;
             Ok(match run["status"].as_str() {
                 Some("succeeded") => Ok(run["output"].take()),
@@ -233,7 +233,7 @@ impl Story {
 }
 
 /// Polls, and fails as soon as the server does not answer.
-async fn look<T, F, L>(_server: &Server, what: &str, look: L) -> Result<T>
+async fn look<T, F, L>(what: &str, look: L) -> Result<T>
 where
     F: Future<Output = Result<std::result::Result<T, String>>>,
     L: FnMut() -> F,
