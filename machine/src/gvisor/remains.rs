@@ -16,7 +16,7 @@ use super::process::{all_of, hold};
 use crate::{Attempt, Error};
 
 /// Between two looks for processes: a fork that the first missed has a command line by the second.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 
 /// Where `runsc` puts its control socket: the root, or these if the root's path is too long for a socket.
 const SOCKET_DIRS: [&str; 3] = ["/var/run", "/run", "/tmp"];
@@ -28,15 +28,18 @@ pub(super) async fn end_processes(
     container: &str,
     until: Instant,
 ) -> Result<(), Error> {
-    let mut clean_looks = 0;
-    while clean_looks < 2 {
+    let mut looked_clean = false;
+    loop {
         let pids = processes_of(root, cgroups, container);
         if pids.is_empty() {
-            clean_looks += 1;
+            if looked_clean {
+                return Ok(());
+            }
+            looked_clean = true;
             sleep(LOOK_AGAIN_AFTER).await;
             continue;
         }
-        clean_looks = 0;
+        looked_clean = false;
         let held: Vec<_> = pids.iter().filter_map(|pid| hold(*pid)).collect();
         held.iter().for_each(super::process::Held::kill);
         for process in held {
@@ -55,7 +58,6 @@ pub(super) async fn end_processes(
             });
         }
     }
-    Ok(())
 }
 
 fn processes_of(root: &Path, cgroups: &Cgroups, container: &str) -> BTreeSet<i32> {
