@@ -212,7 +212,9 @@ mod tests {
             .into_iter()
             .find(|process| process.pid == Pid::this().as_raw());
         // Zero when the session's leader is outside this process namespace, as under some job runners.
-        let session = getsid(None).map(Pid::as_raw).ok();
-        assert!(own.is_some_and(|process| !process.is_stopped() && Some(process.session) == session));
+        let session = nix::unistd::getsid(None).map(Pid::as_raw).ok();
+        assert!(
+            own.is_some_and(|process| !process.is_stopped() && Some(process.session) == session)
+        );
     }
 }

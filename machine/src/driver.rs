@@ -67,7 +67,8 @@ pub struct Spec {
 pub struct Limits {
     pub cpu_millis: u32,
     pub memory_bytes: u64,
-    /// Processes and threads inside (`RLIMIT_NPROC`).
+    /// Processes and threads inside (`RLIMIT_NPROC`). A driver whose processes cost the machine's own memory grants
+    /// fewer to a small machine.
     pub processes: u32,
 }
 
@@ -76,6 +77,8 @@ pub struct Limits {
 pub struct Stats {
     pub memory_bytes: u64,
     pub cpu_us: u64,
+    /// How often the host's kernel killed a process for the machine's memory limit, since the machine began.
+    pub oom_kills: u64,
 }
 
 /// What the host knows of a machine's process.

@@ -41,6 +41,13 @@ async fn each_bad_end_has_its_kind_and_a_message() -> Result<()> {
     check(&server, "crashes", "task_exited", "signal 11").await?;
     check(&server, "writes-garbage", "task_error", "channel").await?;
     check(&server, "runs-out-of-memory", "out_of_memory", "memory").await?;
+    check(
+        &server,
+        "fills-the-machine",
+        "out_of_memory",
+        "the machine needed more than its memory",
+    )
+    .await?;
     let throws = ended(&server, "throws").await?;
     assert!(
         throws["error"]["stack"]
@@ -61,9 +68,11 @@ async fn a_task_that_never_yields_is_ended_after_its_duration_and_grace() -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_storm_gets_eagain_and_the_machine_serves_the_next_run() -> Result<()> {
     let server = Server::start(Options::default()).await?;
-    let (_, run) = server.start_session(&json!({"task": "forks"})).await?;
-    let output = server.await_output(&run).await?;
-    assert_eq!(output["failed"], "EAGAIN", "{output}");
+    for task in ["forks", "forks-in-little-memory"] {
+        let (_, run) = server.start_session(&json!({ "task": task })).await?;
+        let output = server.await_output(&run).await?;
+        assert_eq!(output["failed"], "EAGAIN", "{task}: {output}");
+    }
     let (_, run) = server.start_session(&json!({"task": "answer"})).await?;
     assert_eq!(server.await_output(&run).await?, json!(42));
     Ok(())

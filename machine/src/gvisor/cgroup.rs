@@ -127,11 +127,13 @@ impl Cgroups {
             Ok(Stats {
                 memory_bytes: number(&read("memory", "memory.current")?)?,
                 cpu_us: number(usage.unwrap_or_default())?,
+                oom_kills: oom_kills(&read("memory", "memory.events")?)?,
             })
         } else {
             Ok(Stats {
                 memory_bytes: number(&read("memory", "memory.usage_in_bytes")?)?,
                 cpu_us: number(&read("cpuacct", "cpuacct.usage")?)? / 1000,
+                oom_kills: oom_kills(&read("memory", "memory.oom_control")?)?,
             })
         }
     }
@@ -209,6 +211,12 @@ fn remove_tree(group: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir(group)
+}
+
+/// Both versions have a line `oom_kill N`, each in a file of its own.
+fn oom_kills(text: &str) -> io::Result<u64> {
+    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    number(count.unwrap_or_default())
 }
 
 fn number(text: &str) -> io::Result<u64> {

@@ -93,7 +93,7 @@ fn process(spec: &Spec) -> Value {
             .iter()
             .map(|(name, value)| format!("{name}={value}")),
     );
-    let processes = spec.limits.processes;
+    let processes = process_limit(spec);
     json!({
         "terminal": false,
         "user": { "uid": 0, "gid": 0 },
@@ -113,12 +113,26 @@ fn process(spec: &Spec) -> Value {
     })
 }
 
+/// How many processes may be inside: what was asked for, as far as the memory reaches. A process costs the runtime about
+/// 0.6 MiB of the machine's own memory, whatever it does, and a machine that runs out of it there dies as a whole.
+fn process_limit(spec: &Spec) -> u64 {
+    const RUNTIME_AND_ONE_NODE: u64 = 128 << 20;
+    const EACH: u64 = 768 << 10;
+    const AT_LEAST: u64 = 32;
+    let room = spec
+        .limits
+        .memory_bytes
+        .saturating_sub(RUNTIME_AND_ONE_NODE)
+        / EACH;
+    u64::from(spec.limits.processes).min(room.max(AT_LEAST))
+}
+
 fn mounts(spec: &Spec) -> Value {
     // What is in a tmpfs counts as memory, but as no process's: over the limit the machine itself would die of it.
     let shared_memory = format!("size={}", spec.limits.memory_bytes / 4);
     json!([
         { "destination": "/proc", "type": "proc", "source": "proc" },
-        tmpfs("/dev", &["mode=755"]),
+        tmpfs("/dev", &["mode=755", "size=1m"]),
         { "destination": "/dev/pts", "type": "devpts", "source": "devpts" },
         tmpfs("/dev/shm", &["mode=1777", &shared_memory]),
         { "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"] },
@@ -149,7 +163,7 @@ fn resources(spec: &Spec) -> Value {
         "memory": { "limit": limits.memory_bytes },
         // A backstop only: it counts the sandbox's own host tasks, about two for each process, and a machine that meets
         // it dies.
-        "pids": { "limit": u64::from(limits.processes) * 3 + 200 },
+        "pids": { "limit": process_limit(spec) * 3 + 200 },
     })
 }
 
@@ -186,6 +200,23 @@ mod tests {
         assert_eq!(config["linux"]["resources"]["memory"]["limit"], 1 << 30);
         assert_eq!(config["linux"]["resources"]["pids"]["limit"], 1736);
         assert_eq!(config["process"]["rlimits"][0]["hard"], 512);
+    }
+
+    #[test]
+    fn a_small_machine_has_fewer_processes() {
+        let limit = |mebibytes: u64| {
+            let mut spec = spec();
+            spec.limits = Limits {
+                memory_bytes: mebibytes << 20,
+                processes: 1024,
+                ..spec.limits
+            };
+            process_limit(&spec)
+        };
+        assert_eq!(
+            [64, 256, 512, 1024, 4096].map(limit),
+            [32, 170, 512, 1024, 1024]
+        );
     }
 
     #[test]

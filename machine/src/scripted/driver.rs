@@ -305,6 +305,7 @@ impl Driver for Scripted {
             Ok(_) => Ok(Stats {
                 memory_bytes: 1 << 20,
                 cpu_us: 1,
+                oom_kills: 0,
             }),
             Err(_) => Err(Error::Gone {
                 operation: "stats",

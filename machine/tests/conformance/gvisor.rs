@@ -262,7 +262,8 @@ async fn changes_to_the_root_cost_disk_not_memory_and_are_parked_with_it() {
 async fn filling_memory_by_files_is_refused_before_the_machine_dies_of_it() {
     let rig = Gvisor::new().await;
     let mut live = Live::start(&rig, 1).await;
-    live.shell("for d in /dev/shm /tmp/.X11-unix; do head -c 1000000000 /dev/zero > $d/x; done; echo survived");
+    // In one stream: two have no order between them.
+    live.shell("exec 2>&1; for d in /dev/shm /tmp/.X11-unix; do head -c 1000000000 /dev/zero > $d/x; done; echo survived");
     live.until_printed("survived").await;
     assert_eq!(
         live.printed().matches("No space left").count(),

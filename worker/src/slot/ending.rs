@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use helmr_api::worker::MachineFailed;
-use helmr_machine::Driver;
+use helmr_machine::{Driver, Presence};
 
 use super::Tenure;
 use crate::backoff::Backoff;
@@ -96,6 +96,7 @@ impl<D: Driver> Tenure<D> {
 
     async fn fail(&mut self, cause: Cause) {
         let workspace_id = self.record.workspace_id;
+        let cause = self.explained(cause).await;
         tracing::warn!(workspace.id = %workspace_id, kind = cause.kind, reason = cause.message, "machine failed");
         self.kill().await;
         let version = if cause.ran {
@@ -120,6 +121,26 @@ impl<D: Driver> Tenure<D> {
         }
         if !kept {
             self.remove_machine();
+        }
+    }
+
+    /// Looks, while its control group is still there, whether a machine that died had used up its memory.
+    async fn explained(&self, cause: Cause) -> Cause {
+        if cause.kind != "machine_died" {
+            return cause;
+        }
+        let driver = &self.base.driver;
+        let gone = matches!(driver.presence(&self.attempt()).await, Ok(Presence::Gone));
+        match driver.stats(&self.attempt()).await {
+            Ok(stats) if gone && stats.oom_kills > 0 => Cause {
+                kind: "out_of_memory",
+                message: format!(
+                    "the machine needed more than its memory and was ended ({})",
+                    cause.message
+                ),
+                ..cause
+            },
+            _ => cause,
         }
     }
 
