@@ -1,5 +1,5 @@
 #!/bin/sh
-# Finishes the root filesystem in the folder $1 before mmdebstrap packs it: Node, its user, Debian's own mirrors.
+# Finishes the root filesystem in the folder $1 before mmdebstrap packs it: Node and its user.
 #
 # Runs as root outside the filesystem. Everything written here is the same for the same packages: files of the build's
 # host and logs with times are taken out.
@@ -27,21 +27,8 @@ cat >"$root/etc/hosts" <<HOSTS
 ::1 localhost ip6-localhost ip6-loopback
 HOSTS
 
-# The build may have used a mirror or a proxy that only its host can reach.
-rm -f "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/99mmdebstrap"
-cat >"$root/etc/apt/sources.list.d/debian.sources" <<SOURCES
-Types: deb
-URIs: http://deb.debian.org/debian
-Suites: $HELMR_IMAGE_SUITE $HELMR_IMAGE_SUITE-updates
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-Types: deb
-URIs: http://deb.debian.org/debian-security
-Suites: $HELMR_IMAGE_SUITE-security
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-SOURCES
+# The mirrors stay as they are; a proxy may be one that only this host can reach.
+rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
 
 # What is in the image, for those who look at it later and for setup's own record.
 mkdir -p "$root/usr/local/share/helmr"

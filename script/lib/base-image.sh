@@ -20,24 +20,20 @@ image_is_current() {
     [[ $(<"$HELMR_STATE/stamps/image") == "$(image_recipe)" ]]
 }
 
-# Prints apt source lines. On a host of the same Debian release these are the mirrors that the host itself uses for it;
-# sources that are not Debian's own stay out of the image.
+# Prints apt source lines: on a host of the same Debian release the mirrors that the host itself uses for it. Sources that
+# are not Debian's own stay out of the image. On other hosts there are none, and mmdebstrap takes its own.
 image_sources() {
-  local sources='' keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  if [[ $(os_release VERSION_CODENAME) == "$IMAGE_SUITE" ]]; then
-    # shellcheck disable=SC2016 # apt's own field names
-    sources=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI) $(RELEASE)' \
-      'Created-By: Packages' | awk -v suite="$IMAGE_SUITE" -v keyring="$keyring" '
-        $1 == "Debian" && $2 == "main" && ($3 == suite || $3 == suite "-updates" || $3 == suite "-security") \
-          && $4 ~ /^https?:/ && !seen[$4, $5]++ { print "deb [signed-by=" keyring "] " $4 " " $5 " main" }')
-  fi
+  [[ $(os_release VERSION_CODENAME) == "$IMAGE_SUITE" ]] || return 0
+  local sources keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  # shellcheck disable=SC2016 # apt's own field names
+  sources=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI) $(RELEASE)' \
+    'Created-By: Packages' | awk -v suite="$IMAGE_SUITE" -v keyring="$keyring" '
+      $1 == "Debian" && $2 == "main" && ($3 == suite || $3 == suite "-updates" || $3 == suite "-security") \
+        && $4 ~ /^https?:/ && !seen[$4, $5]++ { print "deb [signed-by=" keyring "] " $4 " " $5 " main" }')
   # Without the release itself the rest is of no use.
-  if ! grep -q " $IMAGE_SUITE main\$" <<<"$sources"; then
-    sources="deb [signed-by=$keyring] http://deb.debian.org/debian $IMAGE_SUITE main
-deb [signed-by=$keyring] http://deb.debian.org/debian $IMAGE_SUITE-updates main
-deb [signed-by=$keyring] http://deb.debian.org/debian-security $IMAGE_SUITE-security main"
+  if grep -q " $IMAGE_SUITE main\$" <<<"$sources"; then
+    echo "$sources"
   fi
-  echo "$sources"
 }
 
 # Prints the host's settings of apt that decide whether a mirror can be reached: proxies, certificates, clocks. They serve
@@ -50,11 +46,14 @@ image_apt_options() {
 # Writes the root filesystem as a tar to the file $1 and the list of its packages to $2.
 make_root_filesystem() {
   local layer=$1 packages=$2 options=$HELMR_STATE/tmp/image/apt.conf hook=$HELMR_ROOT/script/lib/base-image-hook.sh
+  local sources=$HELMR_STATE/tmp/image/sources.list mirrors=()
   image_apt_options >"$options"
+  image_sources >"$sources"
+  if [[ -s $sources ]]; then mirrors=(-); fi
   # The tar comes through stdout, so that it belongs to whoever runs setup.
   # shellcheck disable=SC2016 # the hook is a command for mmdebstrap's own shell
-  image_sources | as_root env SOURCE_DATE_EPOCH="$IMAGE_EPOCH" TMPDIR="$HELMR_STATE/tmp/image" \
-    HELMR_IMAGE_HOOK="$hook" HELMR_IMAGE_NODE="$NODE_HOME" HELMR_IMAGE_SUITE="$IMAGE_SUITE" \
+  as_root env SOURCE_DATE_EPOCH="$IMAGE_EPOCH" TMPDIR="$HELMR_STATE/tmp/image" \
+    HELMR_IMAGE_HOOK="$hook" HELMR_IMAGE_NODE="$NODE_HOME" \
     mmdebstrap --mode=root --variant=minbase --architectures=amd64 --format=tar --include="$IMAGE_PACKAGES" \
     --aptopt="$options" \
     --dpkgopt=force-unsafe-io \
@@ -64,7 +63,7 @@ make_root_filesystem() {
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-include=/usr/share/locale/locale.alias' \
     --customize-hook='"$HELMR_IMAGE_HOOK" "$1"' \
     --skip=output/dev \
-    "$IMAGE_SUITE" - - >"$layer"
+    "$IMAGE_SUITE" - "${mirrors[@]}" <"$sources" >"$layer"
   # An empty /dev in place of Debian's device nodes: a machine mounts its own there. Some mmdebstraps leave it out.
   if ! tar -tf "$layer" | grep -x ./dev/ >/dev/null; then
     mkdir -p "$HELMR_STATE/tmp/image/extra/dev"
