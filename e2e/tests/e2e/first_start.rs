@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -120,14 +121,49 @@ async fn an_address_beyond_loopback_needs_tls_or_a_flag() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_cannot_limit_machines_is_told_so() -> Result<()> {
+    const NOBODY: u32 = 65534;
+    // Where that user can reach it, wherever the checkout lies.
+    let place = tempfile::tempdir()?;
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755))?;
+    let copy = |from: &Path, name: &str| -> Result<PathBuf> {
+        let to = place.path().join(name);
+        fs::copy(from, &to)?;
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
+        Ok(to)
+    };
+    let helmr = copy(&binary()?, "helmr")?;
+    let runsc = copy(&repository().join("tools/runsc"), "runsc")?;
+    let home = place.path().join("home");
+    fs::create_dir(&home)?;
+    std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY))?;
+    let mut command = tokio::process::Command::new(helmr);
+    command
+        .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(home.join("data"))
+        .env("HELMR_RUNSC", runsc)
+        .uid(NOBODY)
+        .gid(NOBODY);
+    let (code, said) = ended(command, &home).await?;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("need root") && said.contains("hint"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    Ok(())
+}
+
 /// Runs `helmr up` until it ends by itself: exit code and what it said.
 async fn up(arguments: &[&str]) -> Result<(i32, String)> {
     let home = empty()?;
-    let output = tokio::process::Command::new(binary()?)
-        .arg("up")
-        .args(arguments)
-        .env("HOME", home.path())
-        .env("XDG_CONFIG_HOME", home.path())
+    let mut command = tokio::process::Command::new(binary()?);
+    command.arg("up").args(arguments);
+    ended(command, home.path()).await
+}
+
+async fn ended(mut command: tokio::process::Command, home: &Path) -> Result<(i32, String)> {
+    let output = command
+        .env("HOME", home)
+        .env("XDG_CONFIG_HOME", home)
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(Duration::from_secs(20), output)

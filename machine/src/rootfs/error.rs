@@ -81,7 +81,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The code under which the failure is documented.
+    /// Tells failures apart in the worker's answer and in logs. Clients get all of them as `image_invalid`, with the message.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
