@@ -124,7 +124,7 @@ async fn wait_created_us(server: &Server, run: &str) -> Result<i64> {
 }
 
 /// Reads `2026-01-02T03:04:05.678Z` as microseconds since the epoch.
-fn parse_millis(text: &str) -> Option<i64> {
+pub(crate) fn parse_millis(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;

@@ -1,5 +1,5 @@
 //! Measures Helmr against bare baselines taken in the same run: `machine` against `runsc` driven by hand, `store` against a
-//! bare durable commit. Prints a table and keeps the latest in `bench/RESULTS.md`.
+//! bare durable commit, `sessions` against a peer. Prints a table and keeps the latest in `bench/RESULTS.md`.
 //!
 //! The machine is shared and noisy: the rounds alternate between the two, medians are compared, and ratios and differences are
 //! what counts.
@@ -9,6 +9,7 @@ mod clock;
 mod figures;
 mod machine;
 mod results;
+mod sessions;
 mod store;
 
 use anyhow::{Result, bail};
@@ -22,7 +23,8 @@ async fn main() -> Result<()> {
     };
     match arguments.first().map(String::as_str) {
         Some("machine") => machine::run(rounds).await,
+        Some("sessions") => sessions::run(rounds).await,
         Some("store") => store::run(rounds).await,
-        _ => bail!("usage: cargo xtask bench machine|store [ROUNDS]"),
+        _ => bail!("usage: cargo xtask bench machine|sessions|store [ROUNDS]"),
     }
 }

@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 pub(crate) enum What {
     /// Start, park and wake of a machine, against `runsc` driven by hand.
     Machine,
+    /// Durable calls, steps and waits beside a peer, and what many waiting runs cost.
+    Sessions,
     /// Durable transitions and the latency of completing a token, against a bare commit.
     Store,
 }
@@ -23,6 +25,7 @@ pub(crate) fn run(workspace: &Workspace, what: What, rounds: u32) -> Result<()> 
     build::run(workspace, Profile::Release)?;
     let what = match what {
         What::Machine => "machine",
+        What::Sessions => "sessions",
         What::Store => "store",
     };
     let cargo = Run::cargo(workspace)

@@ -1,0 +1,95 @@
+//! Sessions beside a peer on the same disk in the same run: durable calls, steps, and waits that somebody outside ends. And
+//! what only Helmr has: a start in a warm machine, and the cost of a hundred thousand waiting runs.
+
+mod helmr;
+mod load;
+mod peer;
+mod waiting;
+
+use anyhow::Result;
+
+use crate::figures::Samples;
+use crate::results;
+
+/// The same work done by either system.
+#[derive(Default)]
+struct Common {
+    /// Durable calls accepted in a second, from many clients.
+    rate: Samples,
+    /// One such call until it is seen at its other end.
+    call: Samples,
+    /// Ten durable steps of one task.
+    steps: Samples,
+    /// A wait's end, told from outside, until the next line.
+    awaken: Samples,
+}
+
+/// Runs `rounds` rounds of each and keeps the table.
+pub(crate) async fn run(rounds: u32) -> Result<()> {
+    let mut helmr = helmr::Helmr::start().await?;
+    let mut peer = peer::Peer::start(helmr.directory()).await?;
+    let (mut ours, mut theirs) = (Common::default(), Common::default());
+    // The first round of each warms caches and does not count.
+    for round in 0..=rounds {
+        let counts = round > 0;
+        helmr.round(&mut ours, counts).await?;
+        peer.round(&mut theirs, counts).await?;
+    }
+    for round in 0..=3 {
+        let (here, there) = (helmr.rate().await?, peer.rate().await?);
+        if round > 0 {
+            ours.rate.push(here);
+            theirs.rate.push(there);
+        }
+    }
+    peer.end().await?;
+    let alone = helmr.alone();
+    let waiting = waiting::measure(&mut helmr).await?;
+    results::keep("sessions", &table(&ours, &theirs, &alone, &waiting))
+}
+
+/// What has no counterpart.
+struct Alone {
+    warm_start: Samples,
+    leased: Samples,
+}
+
+fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: &waiting::Cost) -> String {
+    let verdict = |ahead: bool| if ahead { "ahead" } else { "behind" };
+    let row = |what: &str, ours: &Samples, theirs: &Samples| {
+        format!(
+            "| {what} | {:.2} ({:.2}) | {:.2} ({:.2}) | {:.2} | {} |\n",
+            ours.median(),
+            ours.quantile(0.99),
+            theirs.median(),
+            theirs.quantile(0.99),
+            ours.median() / theirs.median(),
+            verdict(ours.median() < theirs.median())
+        )
+    };
+    let (here, there) = (ours.rate.median(), theirs.rate.median());
+    let goal = if here >= 5_000.0 { "met" } else { "missed" };
+    format!(
+        "{} rounds in turn; milliseconds, p50 (p99).\n\n| | Helmr | Restate | ratio | |\n|---|---|---|---|---|\n\
+         | durable calls accepted, per second | {here:.0} | {there:.0} | {:.2} | {} |\n{}{}{}\n\
+         *Calls*: records appended to a session's input against one-way calls, from {} clients (goal 5,000 per second: {goal}). \
+         *One call*: append until a follower has the record, against a call until its answer. *Ten steps*: output records \
+         appended by a sandboxed task against `run` steps of a handler. *Wait*: token completed, or awakeable resolved, until the \
+         next line; the machine is live.\n\n\
+         | Helmr alone | |\n|---|---|\n\
+         | session start to first line, machine warm, ms | {} |\n| run queued until leased, ms | {} |\n\
+         | idle with {} waiting runs | {:.2} % of a core, {:.0} MiB resident |\n",
+        ours.steps.count(),
+        here / there,
+        verdict(here > there),
+        row("one call to its other end", &ours.call, &theirs.call),
+        row("ten steps", &ours.steps, &theirs.steps),
+        row("a wait ended from outside", &ours.awaken, &theirs.awaken),
+        load::CLIENTS,
+        alone.warm_start.summary(),
+        alone.leased.summary(),
+        waiting.runs,
+        waiting.cpu_percent,
+        waiting.resident_mib,
+    )
+}
