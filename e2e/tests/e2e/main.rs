@@ -5,6 +5,7 @@ mod bad_tasks;
 mod crash;
 mod cycles;
 mod first_start;
+mod following;
 mod images;
 mod samples;
 mod tools;

@@ -45,6 +45,13 @@ pub(crate) async fn complete(server: &Server, token: &Value, data: &Value) -> Re
         .await
 }
 
+/// The answer to a request that must succeed.
+pub(crate) async fn post_ok(server: &Server, path: &str, body: &Value) -> Result<Value> {
+    let (status, answer) = server.post(path, body).await?;
+    anyhow::ensure!(status < 300, "POST {path}: {status}: {answer}");
+    Ok(answer)
+}
+
 /// Sends a record to the session's `inbox`.
 pub(crate) async fn send(server: &Server, session: &str, body: &Value) -> Result<(u16, Value)> {
     server
