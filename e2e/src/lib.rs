@@ -5,6 +5,7 @@
 //! its [`Server`] is dropped, also when the test fails.
 
 mod cli;
+mod history;
 mod machines;
 mod program;
 mod server;

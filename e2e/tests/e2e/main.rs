@@ -7,6 +7,7 @@ mod cycles;
 mod first_start;
 mod following;
 mod images;
+mod lives;
 mod samples;
 mod tools;
 mod waits;

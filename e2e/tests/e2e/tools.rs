@@ -78,10 +78,6 @@ pub(crate) async fn no_machine_left(server: &Server) -> Result<()> {
 
 /// How often each kind of event is in the run's history.
 pub(crate) async fn count_events(server: &Server, run: &str, kind: &str) -> Result<usize> {
-    let answer = server
-        .get(&format!("/api/v1/runs/{run}/events?limit=200"))
-        .await?;
-    Ok(answer["items"].as_array().map_or(0, |items| {
-        items.iter().filter(|event| event["kind"] == kind).count()
-    }))
+    let events = server.events(run).await?;
+    Ok(events.iter().filter(|event| event["kind"] == kind).count())
 }
