@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::history::is_final;
 use crate::machines::Machines;
 use crate::{Cli, binary, poll_until, template};
 
@@ -308,9 +309,7 @@ impl Server {
             if holds(&seen) {
                 return Ok(Ok(seen));
             }
-            let ended = ["succeeded", "failed", "cancelled", "expired"]
-                .contains(&seen["status"].as_str().unwrap_or(""));
-            if ended {
+            if is_final(&seen["status"]) {
                 bail!("the run ended before {what}: {seen:#}");
             }
             Ok(Err(seen.to_string()))
@@ -333,26 +332,23 @@ impl Server {
     /// Waits for success and returns the output.
     ///
     /// # Errors
-    /// As [`Server::await_run`].
+    /// As [`Server::await_run`] and [`Server::check_history`].
     pub async fn await_output(&self, run: &str) -> Result<Value> {
-        Ok(self
-            .await_run(run, "the run to succeed", |run| {
-                run["status"] == "succeeded"
-            })
-            .await?["output"]
-            .take())
+        let succeeded = |run: &Value| run["status"] == "succeeded";
+        let mut run = self.await_run(run, "the run to succeed", succeeded).await?;
+        self.check_history(&run).await?;
+        Ok(run["output"].take())
     }
 
     /// Waits for an end and returns the run.
     ///
     /// # Errors
-    /// As [`Server::await_run`].
+    /// As [`Server::await_run`] and [`Server::check_history`].
     pub async fn await_end_of(&self, run: &str) -> Result<Value> {
-        self.await_run(run, "the run to end", |run| {
-            ["succeeded", "failed", "cancelled", "expired"]
-                .contains(&run["status"].as_str().unwrap_or(""))
-        })
-        .await
+        let ended = |run: &Value| is_final(&run["status"]);
+        let run = self.await_run(run, "the run to end", ended).await?;
+        self.check_history(&run).await?;
+        Ok(run)
     }
 
     fn home(&self) -> PathBuf {

@@ -48,6 +48,13 @@ async fn each_bad_end_has_its_kind_and_a_message() -> Result<()> {
         "the machine needed more than its memory",
     )
     .await?;
+    check(
+        &server,
+        "fills-the-disk",
+        "disk_full",
+        "resources({ disk })",
+    )
+    .await?;
     let throws = ended(&server, "throws").await?;
     assert!(
         throws["error"]["stack"]

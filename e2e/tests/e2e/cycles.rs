@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use helmr_e2e::{Options, Server};
 use serde_json::json;
 
-use crate::tools::{no_machine_left, record, send};
+use crate::tools::{count_events, no_machine_left, record, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_parks_and_wakes_two_hundred_times_and_keeps_its_heap() -> Result<()> {
@@ -30,13 +30,9 @@ async fn a_run_parks_and_wakes_two_hundred_times_and_keeps_its_heap() -> Result<
             .with_context(|| format!("round {round}"))?;
     }
     assert_eq!(server.await_output(&run).await?, json!({"rounds": rounds}));
-    let (_, stopped) = (
-        server.await_end_of(&run).await?,
-        server
-            .get(&format!("/api/v1/runs/{run}/events?limit=1"))
-            .await?,
-    );
-    assert!(stopped["items"].is_array());
+    for kind in ["run.parked", "run.resumed", "wait.resolved"] {
+        assert_eq!(count_events(&server, &run, kind).await?, rounds, "{kind}");
+    }
     let mut server = server;
     assert_eq!(server.terminate().await?, 0);
     no_machine_left(&server).await

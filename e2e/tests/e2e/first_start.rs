@@ -147,7 +147,10 @@ async fn a_user_who_cannot_limit_machines_is_told_so() -> Result<()> {
         .gid(NOBODY);
     let (code, said) = ended(command, &home).await?;
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("need root") && said.contains("hint"), "{said}");
+    assert!(
+        said.contains("need root") && said.contains("hint"),
+        "{said}"
+    );
     assert!(!said.contains("panicked"), "{said}");
     Ok(())
 }

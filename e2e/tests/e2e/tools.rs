@@ -45,6 +45,13 @@ pub(crate) async fn complete(server: &Server, token: &Value, data: &Value) -> Re
         .await
 }
 
+/// The answer to a request that must succeed.
+pub(crate) async fn post_ok(server: &Server, path: &str, body: &Value) -> Result<Value> {
+    let (status, answer) = server.post(path, body).await?;
+    anyhow::ensure!(status < 300, "POST {path}: {status}: {answer}");
+    Ok(answer)
+}
+
 /// Sends a record to the session's `inbox`.
 pub(crate) async fn send(server: &Server, session: &str, body: &Value) -> Result<(u16, Value)> {
     server
@@ -71,10 +78,6 @@ pub(crate) async fn no_machine_left(server: &Server) -> Result<()> {
 
 /// How often each kind of event is in the run's history.
 pub(crate) async fn count_events(server: &Server, run: &str, kind: &str) -> Result<usize> {
-    let answer = server
-        .get(&format!("/api/v1/runs/{run}/events?limit=200"))
-        .await?;
-    Ok(answer["items"].as_array().map_or(0, |items| {
-        items.iter().filter(|event| event["kind"] == kind).count()
-    }))
+    let events = server.events(run).await?;
+    Ok(events.iter().filter(|event| event["kind"] == kind).count())
 }

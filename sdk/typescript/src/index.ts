@@ -26,12 +26,14 @@ export {
   OperationError,
   RunStoppedError,
   SchemaMismatchError,
+  type StopCode,
   WaitError,
   type WaitFailure,
 } from "./execution/errors.ts";
 export type {
   InputFilter,
   InputOnceOptions,
+  InputOnOptions,
   InputStream,
   InputWaitOptions,
   PeekOptions,

@@ -57,12 +57,15 @@ function refuse(status: number, code: string): Answer {
   return json({ error }, status);
 }
 
-/** A stream of events; it stays open unless `ends`. */
-function events(chunks: string[], ends: "open" | "end" | "cut" = "open"): Answer {
+const END = "event: end\ndata: {}\n\n";
+
+/** A stream of events: it stays open, says that this was all, is closed without a word, or is cut off. */
+function events(chunks: string[], ends: "open" | "end" | "close" | "cut" = "open"): Answer {
   return (_seen, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
     for (const chunk of chunks) response.write(chunk);
-    if (ends === "end") response.end();
+    if (ends === "end") response.write(END);
+    if (ends === "end" || ends === "close") response.end();
     // Only once the client has the bytes: a reset would take them along.
     if (ends === "cut") setImmediate(() => response.socket?.end());
   };
@@ -273,7 +276,7 @@ describe("sessions", () => {
     await using server = await serve(
       json(started),
       events([": hello\n\n", event(1, "run.created"), event(2, "run.started").slice(0, 20)], "cut"),
-      events([event(2, "run.started")], "end"),
+      events([event(2, "run.started")], "close"),
       refuse(503, "shutting_down"),
       events([event(3, "run.succeeded")]),
       json({ run: DONE }),
@@ -318,8 +321,7 @@ describe("sessions", () => {
     await session.input(messages).send({ some_text: "hi" });
     expect(server.seen[0]).toMatchObject({
       path: "/api/v1/sessions/ses_1/inputs/messages",
-      body: { data: { some_text: "hi" }, correlation_id: "c" },
-      headers: { "idempotency-key": "k" },
+      body: { data: { some_text: "hi" }, correlation_id: "c", idempotency_key: "k" },
     });
     const records = await session.output("agent.events").read({ limit: 1, correlationId: "c" });
     expect(records.map(({ sequence }) => sequence)).toEqual([1, 2]);
@@ -329,16 +331,14 @@ describe("sessions", () => {
     });
   });
 
-  test("follow gives what comes until the session has ended", async () => {
+  test("follow gives what comes until the server says that nothing more can", async () => {
     const sent = (sequence: number) =>
       `id: ${sequence}\ndata: ${JSON.stringify({ ...RECORD, sequence })}\n\n`;
     await using server = await serve(
-      events([sent(1), sent(2)], "end"),
-      events([], "end"),
-      json({ session: SESSION }),
-      events([sent(3)], "end"),
-      events([], "end"),
-      json({ session: { ...SESSION, status: "closed" } }),
+      events([sent(1), sent(2)], "close"),
+      events([], "close"),
+      events([sent(3)], "cut"),
+      events([sent(4)], "end"),
     );
     const sequences: number[] = [];
     for await (const { sequence } of server.client.sessions
@@ -347,9 +347,23 @@ describe("sessions", () => {
       .follow({ cursor: "0" })) {
       sequences.push(sequence);
     }
-    expect(sequences).toEqual([1, 2, 3]);
-    const asked = server.seen.filter(({ path }) => path.endsWith("/out"));
-    expect(asked.map(({ headers }) => headers["last-event-id"])).toEqual([undefined, "2", "2", "3"]);
+    expect(sequences).toEqual([1, 2, 3, 4]);
+    expect(server.seen.map(({ path, headers }) => [path.slice(8), headers["last-event-id"]])).toEqual([
+      ["sessions/ses_1/outputs/out", undefined],
+      ["sessions/ses_1/outputs/out", "2"],
+      ["sessions/ses_1/outputs/out", "2"],
+      ["sessions/ses_1/outputs/out", "3"],
+    ]);
+  });
+
+  test("the end itself is no item, and nothing is asked after it", async () => {
+    await using server = await serve(events([], "end"));
+    const items: unknown[] = [];
+    for await (const item of server.client.sessions.open("ses_1").output("out").follow()) items.push(item);
+    for await (const item of server.client.runs.logs("run_1").follow()) items.push(item);
+    for await (const item of server.client.runs.events("run_1").follow()) items.push(item);
+    expect(items).toEqual([]);
+    expect(server.seen).toHaveLength(3);
   });
 
   test("breaking out of follow ends the request", async () => {
@@ -366,10 +380,11 @@ describe("sessions", () => {
     await ended;
   });
 
-  test("an error in the stream, or instead of it, ends following", async () => {
-    const body = JSON.stringify({ error: { code: "run_not_found", message: "gone" } });
+  test("an error in the stream, or instead of it, ends following, unless it may pass", async () => {
+    const told = (code: string) => `event: error\ndata: ${JSON.stringify({ code, message: "gone" })}\n\n`;
     await using server = await serve(
-      events([`event: error\ndata: ${body}\n\n`]),
+      events([told("store_unavailable")]),
+      events([told("run_not_found")]),
       refuse(404, "run_not_found"),
       json({}),
     );
@@ -377,6 +392,19 @@ describe("sessions", () => {
     await expect(runs.wait("run_1")).rejects.toMatchObject({ code: "run_not_found", message: "gone" });
     await expect(runs.wait("run_1")).rejects.toMatchObject({ status: 404 });
     await expect(runs.wait("run_1")).rejects.toMatchObject({ code: "invalid_response" });
+  });
+
+  test("a record's key is the record's, and the request's own is another one each time", async () => {
+    await using server = await serve(json({ record: RECORD }));
+    const { sessions } = server.client;
+    await sessions.open("ses_1").input("messages").send(1, { idempotencyKey: "slack-17" });
+    await sessions.open("ses_2").input("messages").send(1, { idempotencyKey: "slack-17" });
+    expect(server.seen.map(({ body }) => body)).toEqual([
+      { data: 1, idempotency_key: "slack-17" },
+      { data: 1, idempotency_key: "slack-17" },
+    ]);
+    const keys = server.seen.map(({ headers }) => headers["idempotency-key"]);
+    expect(new Set([...keys, "slack-17", undefined]).size).toBe(4);
   });
 
   test("a session is found by its external id, once", async () => {
@@ -447,8 +475,6 @@ describe("runs and tokens", () => {
     await using server = await serve(
       json({ items: [JSON.parse(event(1, "run.created").split("data: ")[1] ?? "")], next_cursor: null }),
       events([`id: 1\ndata: ${JSON.stringify(log)}\n\n`], "end"),
-      events([], "end"),
-      json({ run: DONE }),
     );
     const page = await server.client.runs.events("run_1").list({ limit: 5 });
     expect(page.items).toMatchObject([{ kind: "run.created", runId: "run_1", attributes: { waitId: "w" } }]);

@@ -80,12 +80,20 @@ describe("how a run ends", () => {
       error: { kind: "task_error", name: "RangeError", message: "out of ideas" },
     });
     const stack = (ending.error as { stack: string }).stack;
-    expect(stack).toContain("(tasks/endings.ts:21:11)");
+    expect(stack).toContain("(tasks/endings.ts:22:11)");
     expect(stack).toContain("caused by: Error: no coffee");
     expect(code).toBe(1);
   });
 
   test.each([
+    [
+      "fillsTheDisk",
+      {
+        kind: "disk_full",
+        message: expect.stringMatching(/^the report was not written \(the machine's disk is full: remove/),
+        stack: expect.stringContaining("ENOSPC"),
+      },
+    ],
     ["failsWithText", { kind: "task_error", name: "Error", message: "just text" }],
     ["throwsLater", { kind: "task_error", message: "thrown in a timer" }],
     ["rejectsUnseen", { kind: "task_error", message: "nobody awaits this" }],
@@ -360,13 +368,115 @@ describe("waits", () => {
     expect(code).toBe(1);
   });
 
+  test("the reason of a stop and the words of who stopped it reach the task, and on() does not end it", async () => {
+    await using host = start("waits", "hearsUntilStopped");
+    await host.call("wait");
+    const reason = { code: "session_expired", message: "the ticket is a week old" };
+    host.send({ type: "cancel", reason, grace_ms: 10_000 });
+    const append = await host.call("stream.append");
+    host.answer(append, record(1, append.args.data));
+    expect((await finish(host))[0]).toMatchObject({ type: "finished", output: reason });
+  });
+
   test("on() takes records one by one, and what comes after off() goes to the next wait", async () => {
     await using host = start("waits", "listens");
     host.answer(await host.call("wait"), record(1, { text: "a" }));
     host.answer(await host.call("wait"), record(2, { text: "b" }));
-    const left = host.calls("wait");
-    const [ending] = await Promise.all([host.ending(), answerLeft(host, left.length)]);
+    host.answer(await host.call("wait"), record(3, { text: "c" }));
+    const ending = await host.ending();
     expect(ending).toMatchObject({ output: { heard: ["1:a", "2:b"], next: "c" } });
+    expect(ending).not.toHaveProperty("untaken");
+    // The handler called off() while no wait was open.
+    expect(host.calls("wait.drop")).toEqual([]);
+  });
+
+  test.each(["off", "dispose", "on-signal", "once-signal"])(
+    "a wait left by %s is dropped at the server, and the next wait is a new one",
+    async (way) => {
+      await using host = start("waits", "leaves", { payload: { ways: [way] } });
+      const [left, race] = [await host.call("wait"), await host.call("wait")];
+      expect(left.args).toMatchObject({ stream: "messages", correlation_id: "a", blocking: false });
+      host.answer(race, record(1, "go"));
+      const drop = await host.call("wait.drop");
+      expect(drop.args).toEqual({ call_no: left.id });
+      host.answer(drop, { dropped: true });
+      host.answer(await host.call("stream.peek"), { items: [record(1, { text: "p" })] });
+      const next = await host.call("wait");
+      expect(next.args).toEqual({ kind: "stream", stream: "messages", blocking: true });
+      host.answer(next, record(1, { text: "later" }));
+      const [{ output }] = await finish(host);
+      expect(output).toEqual({
+        heard: way === "once-signal" ? ["Error: lost the race"] : [],
+        peeked: ["p"],
+        next: { ok: true, data: { text: "later", loud: false } },
+      });
+    },
+  );
+
+  test("a record that came to a wait before it was dropped is the next taker's", async () => {
+    await using host = start("waits", "leaves", { payload: { ways: ["off"] } });
+    const [left, race] = [await host.call("wait"), await host.call("wait")];
+    host.answer(race, record(1, "go"));
+    const drop = await host.call("wait.drop");
+    host.answer(drop, { dropped: false });
+    host.answer(left, record(1, { text: "in time" }, "a"));
+    host.answer(await host.call("stream.peek"), { items: [record(2, { text: "p" })] });
+    const [ending] = await finish(host);
+    expect(ending.output).toEqual({
+      heard: [],
+      peeked: ["in time", "p"],
+      next: { ok: true, data: { text: "in time", loud: false } },
+    });
+    expect(ending).not.toHaveProperty("untaken");
+    expect(host.calls("wait")).toHaveLength(2);
+  });
+
+  test("a server that cannot drop waits goes on with them: who wants the same takes them over", async () => {
+    await using host = start("waits", "leaves", { payload: { ways: ["off", "once-signal", "off"] } });
+    const left = await host.call("wait");
+    host.answer(await host.call("wait"), record(1, "go"));
+    host.refuse(await host.call("wait.drop"), "unknown_operation", "there is no wait.drop");
+    // The second way takes over what the first left.
+    const lost = await host.call("wait");
+    host.answer(left, record(1, { text: "in time" }, "a"));
+    const third = [await host.call("wait"), await host.call("wait")];
+    const race = third.find((call) => call.args.stream === "control");
+    const open = third.find((call) => call.args.stream === "messages");
+    if (race === undefined || open === undefined) throw new Error("both wait");
+    host.answer(race, record(3, "go"));
+    host.refuse(await host.call("wait.drop"), "unknown_operation", "there is no wait.drop");
+    host.answer(await host.call("stream.peek"), { items: [] });
+    const next = await host.call("wait");
+    host.answer(next, record(2, { text: "any" }));
+    const [ending] = await finish(host);
+    expect(ending).toMatchObject({
+      output: { next: { data: { text: "any" } } },
+      untaken: [lost.id, open.id],
+    });
+  });
+
+  test("records that nobody took are named at the end, so that the session has them back", async () => {
+    await using host = start("waits", "abandons");
+    const [heard, never, taken] = [
+      await host.call("wait"),
+      await host.call("wait"),
+      await host.call("wait"),
+    ].sort((one, other) => String(one.args.stream).localeCompare(String(other.args.stream)));
+    const calls = host.calls("wait");
+    const open = calls.filter((call) => call.args.stream === "messages");
+    expect([heard, never, taken].map((call) => call?.id).sort()).toEqual(calls.map((call) => call.id).sort());
+    // `once()` is awaited after on() had begun: the first call on the stream is that of on().
+    const [ofOn, ofOnce] = open;
+    if (ofOn === undefined || ofOnce === undefined) throw new Error("both wait");
+    host.answer(ofOnce, record(2, { text: "taken" }));
+    const drop = await host.call("wait.drop");
+    expect(drop.args).toEqual({ call_no: ofOn.id });
+    host.answer(ofOn, record(1, { text: "too late" }));
+    host.answer(drop, { dropped: false });
+    host.answer(await host.call("metadata.get"), {});
+    const ending = await host.ending();
+    const left = calls.filter((call) => call.id !== ofOnce.id).map((call) => call.id);
+    expect(ending).toEqual({ type: "finished", output: "left", untaken: left });
   });
 
   test("an error in a handler fails the run", async () => {
@@ -377,10 +487,6 @@ describe("waits", () => {
     });
   });
 });
-
-async function answerLeft(host: TaskHost, _seen: number): Promise<void> {
-  host.answer(await host.call("wait"), record(3, { text: "c" }));
-}
 
 describe("reading and writing", () => {
   test("streams are appended to, piped into, listed and peeked", async () => {
@@ -481,7 +587,7 @@ describe("reading and writing", () => {
     expect(second).toMatchObject({ level: "warn", message: 'cut \ufffd 1 ["1970-01-01T00:00:00.000Z"]' });
     expect(second).not.toHaveProperty("fields");
     expect(half).toMatchObject({ level: "error", fields: { "\ufffd": "\ufffd" } });
-    expect(large).toMatchObject({ fields: { left_out: expect.stringContaining("10000011 characters") } });
+    expect(large).toMatchObject({ fields: { left_out: "10000011 bytes of fields; the limit is 65536" } });
     expect(refused).toMatchObject({
       message: expect.stringMatching(/stream.append was called with 9000\d{3} characters/),
     });

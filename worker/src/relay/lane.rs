@@ -207,6 +207,7 @@ impl LineLane {
         let kind = match error.kind.as_str() {
             "payload_invalid" => "payload_invalid",
             "output_invalid" => "output_invalid",
+            "disk_full" => "disk_full",
             "task_exited" => "task_exited",
             _ => "task_error",
         };

@@ -19,13 +19,23 @@ export class ConcurrentWaitError extends Error {
   }
 }
 
-/** The run is being cancelled, or has used its `maxDuration`. It is also the reason of `ctx.signal`. */
+/**
+ * Why a run stops:
+ * - `cancelled`: somebody cancelled the run
+ * - `session_cancelled`: somebody cancelled its session
+ * - `session_expired`: its session reached its `expiresAt`
+ * - `max_duration`: it has used its `maxDuration`
+ */
+export type StopCode = "cancelled" | "session_cancelled" | "session_expired" | "max_duration";
+
+/**
+ * The run is being stopped. It is also the reason of `ctx.signal`; the message is what whoever cancelled it said.
+ */
 export class RunStoppedError extends Error {
   override readonly name = "RunStoppedError";
-  /** Why the run stops. */
-  readonly code: "cancelled" | "max_duration";
+  readonly code: StopCode;
 
-  constructor(code: "cancelled" | "max_duration", message: string) {
+  constructor(code: StopCode, message: string) {
     super(message);
     this.code = code;
   }

@@ -1,15 +1,19 @@
 //! Input streams: durable input of a session, read by its task.
 //!
-//! Every kind of waiting consumes a record when it is delivered to the task; `peek` consumes nothing.
+//! Every kind of waiting consumes a record when it is delivered to the task; `peek` consumes nothing. A record that is
+//! delivered but finds nobody is kept for the next taker, and goes back to the session if the run ends before one comes.
 import { type Duration, durationMs } from "../internal/duration.ts";
 import type { JsonObject } from "../internal/json.ts";
 import { check, issuesText, type Schema } from "../internal/schema.ts";
+import { Leftovers } from "./leftovers.ts";
 import { checkedRecord, recordFromWire, type StreamRecord } from "./records.ts";
 import { type Execution, type Outcome, requireExecution } from "./slot.ts";
 import { failureOf, WaitHandle, type WaitResult } from "./wait-handle.ts";
 
 /** Options of `wait()`. */
-export interface InputWaitOptions extends InputOnceOptions {
+export interface InputWaitOptions extends InputFilter {
+  /** After it the wait gives `ok: false`, code `timeout`. */
+  readonly timeout?: Duration | undefined;
   /** How long the machine stays live before it parks; the environment's hot window when absent. */
   readonly idleTimeout?: Duration | undefined;
 }
@@ -18,6 +22,14 @@ export interface InputWaitOptions extends InputOnceOptions {
 export interface InputOnceOptions extends InputFilter {
   /** After it the wait gives `ok: false`, code `timeout`. */
   readonly timeout?: Duration | undefined;
+  /** Ends the wait when it aborts: the handle throws its reason, and the record goes to the stream's next wait. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of `on()`. */
+export interface InputOnOptions extends InputFilter {
+  /** Does what `off()` does when it aborts. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Chooses among the records of a stream. */
@@ -50,10 +62,22 @@ export interface InputStream<Name extends string = string, Input = unknown, Outp
    * @example const message = await messages.wait({ timeout: "30m" }).unwrap();
    */
   wait(options?: InputWaitOptions): WaitHandle<Output>;
-  /** Waits for the next unread record while the run stays active and uses its compute. */
+  /**
+   * Waits for the next unread record while the run stays active and uses its compute.
+   *
+   * It goes on when it loses a race, keeps the run active and takes a record. Give it a signal to end it:
+   *
+   * @example
+   * const lost = new AbortController();
+   * const first = await Promise.race([messages.once({ signal: lost.signal }), work()]);
+   * lost.abort();
+   */
   once(options?: InputOnceOptions): WaitHandle<Output>;
   /** Calls the handler with each record, one after the other, while the run stays active. */
-  on(handler: (data: Output, record: StreamRecord<Output>) => unknown, options?: InputFilter): Subscription;
+  on(
+    handler: (data: Output, record: StreamRecord<Output>) => unknown,
+    options?: InputOnOptions,
+  ): Subscription;
   /** Unread records, without consuming them. */
   peek(options?: PeekOptions): Promise<readonly StreamRecord<Output>[]>;
 }
@@ -62,9 +86,7 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
   readonly kind = "input";
   readonly id: Name;
   readonly schema: Schema<Input, Output> | undefined;
-  // Waits that `on()` had begun when it was stopped, by correlation id: the server knows them still and may
-  // deliver to them, so the next taker takes them over.
-  readonly #left = new Map<string | undefined, Promise<Outcome>>();
+  readonly #leftovers = new Leftovers();
 
   constructor(id: Name, schema: Schema<Input, Output> | undefined) {
     this.id = id;
@@ -72,24 +94,30 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
   }
 
   wait(options: InputWaitOptions = {}): WaitHandle<Output> {
-    return this.#handle("wait", options, options.idleTimeout, true);
+    return this.#handle("wait", options, undefined, true);
   }
 
   once(options: InputOnceOptions = {}): WaitHandle<Output> {
-    return this.#handle("once", options, undefined, false);
+    return this.#handle("once", options, options.signal, false);
   }
 
   on(
     handler: (data: Output, record: StreamRecord<Output>) => unknown,
-    options: InputFilter = {},
+    options: InputOnOptions = {},
   ): Subscription {
     const execution = requireExecution(`${this.#label}.on()`);
     const stop = new AbortController();
-    this.#deliver(execution, handler, options.correlationId, stop.signal).catch((error: unknown) => {
-      // An ended run has nobody to tell, a stopped one has its reason in `ctx.signal`.
-      if (execution.phase === "running" && !stop.signal.aborted) execution.raise(error);
-    });
     const off = () => stop.abort();
+    if (options.signal?.aborted === true) off();
+    else options.signal?.addEventListener("abort", off, { once: true });
+    this.#deliver(execution, handler, options.correlationId, stop.signal)
+      .catch((error: unknown) => {
+        // An ended run has nobody to tell, and a stopped one goes on to clean up: it has its reason in `ctx.signal`.
+        if (execution.phase === "running" && error !== stop.signal.reason && !isStop(error)) {
+          execution.raise(error);
+        }
+      })
+      .finally(() => options.signal?.removeEventListener("abort", off));
     return { off, [Symbol.dispose]: off };
   }
 
@@ -97,8 +125,11 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
     const args: JsonObject = { stream: this.id };
     if (options.correlationId !== undefined) args.correlation_id = options.correlationId;
     if (options.limit !== undefined) args.limit = options.limit;
-    const answer = (await requireExecution(`${this.#label}.peek()`).call("stream.peek", args)) as JsonObject;
-    const items = (answer.items ?? []) as JsonObject[];
+    const execution = requireExecution(`${this.#label}.peek()`);
+    const kept = await this.#leftovers.records(options.correlationId);
+    const answer = (await execution.call("stream.peek", args)) as JsonObject;
+    const unread = (answer.items ?? []) as JsonObject[];
+    const items = [...kept.map(({ data }) => data as JsonObject), ...unread].slice(0, options.limit);
     return Promise.all(items.map((item) => checkedRecord(this.id, this.schema, recordFromWire(item))));
   }
 
@@ -108,26 +139,47 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
 
   #handle(
     verb: string,
-    options: InputOnceOptions,
-    idleTimeout: Duration | undefined,
+    options: InputWaitOptions,
+    signal: AbortSignal | undefined,
     blocking: boolean,
   ): WaitHandle<Output> {
     const call = `${this.#label}.${verb}()`;
     const args: JsonObject = { kind: "stream", stream: this.id };
-    const timeoutMs =
-      options.timeout === undefined ? undefined : durationMs(options.timeout, `the timeout of ${call}`);
     if (options.correlationId !== undefined) args.correlation_id = options.correlationId;
-    if (timeoutMs !== undefined) args.timeout_ms = timeoutMs;
-    if (idleTimeout !== undefined) args.idle_timeout_ms = durationMs(idleTimeout, "idleTimeout");
+    if (options.timeout !== undefined) {
+      args.timeout_ms = durationMs(options.timeout, `the timeout of ${call}`);
+    }
+    if (options.idleTimeout !== undefined) {
+      args.idle_timeout_ms = durationMs(options.idleTimeout, "idleTimeout");
+    }
     return new WaitHandle(async (): Promise<WaitResult<Output>> => {
       const execution = requireExecution(call);
-      const left = this.#takeLeft(options.correlationId);
-      const outcome =
-        left === undefined
-          ? await execution.wait(args, blocking)
-          : await this.#within(left, timeoutMs, options.correlationId);
-      return this.#result(outcome);
+      return this.#result(await this.#next(execution, args, blocking, signal));
     });
+  }
+
+  /** The next outcome: of a wait that was left, or of a new one. It rejects with the signal's reason. */
+  async #next(
+    execution: Execution,
+    args: JsonObject,
+    blocking: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Outcome> {
+    signal?.throwIfAborted();
+    const correlationId = args.correlation_id as string | undefined;
+    if (!this.#leftovers.isEmpty) {
+      const timeoutMs = args.timeout_ms as number | undefined;
+      const left = await this.#leftovers.take(correlationId, timeoutMs, () => signal?.aborted !== true);
+      if (left !== undefined) return left;
+      signal?.throwIfAborted();
+    }
+    const wait = execution.open(args, blocking);
+    const outcome =
+      signal === undefined
+        ? await wait.outcome
+        : await unlessAborted(wait.outcome, signal, () => this.#leftovers.leave(wait, correlationId));
+    wait.taken();
+    return outcome;
   }
 
   async #result(outcome: Outcome): Promise<WaitResult<Output>> {
@@ -148,52 +200,37 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
   ): Promise<void> {
     const args: JsonObject = { kind: "stream", stream: this.id };
     if (correlationId !== undefined) args.correlation_id = correlationId;
-    const stopped = new Promise<"stopped">((resolve) =>
-      stop.addEventListener("abort", () => resolve("stopped")),
-    );
     while (!stop.aborted) {
-      const next = this.#takeLeft(correlationId) ?? execution.wait(args, false);
-      const outcome = await Promise.race([next, stopped]);
-      if (outcome === "stopped" || stop.aborted) {
-        this.#leave(correlationId, next);
-        return;
-      }
+      const outcome = await this.#next(execution, args, false, stop);
       // A wait without a timeout that ends without data was cancelled with the run or the fork: nothing follows.
       if (!outcome.ok) return;
       const record = await checkedRecord(this.id, this.schema, recordFromWire(outcome.data as JsonObject));
       await handler(record.data, record);
     }
   }
+}
 
-  #takeLeft(correlationId: string | undefined): Promise<Outcome> | undefined {
-    const left = this.#left.get(correlationId);
-    this.#left.delete(correlationId);
-    return left;
+/** `leave` is called by the abort itself, so that who takes next in the same turn finds what was left. */
+async function unlessAborted<T>(outcome: Promise<T>, signal: AbortSignal, leave: () => void): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  let left = false;
+  const abort = () => {
+    left = true;
+    leave();
+    reject(signal.reason);
+  };
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    const first = await Promise.race([outcome, promise]);
+    // Both may have come in one turn: what was left is the next taker's.
+    if (left) throw signal.reason;
+    return first;
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
+}
 
-  #leave(correlationId: string | undefined, wait: Promise<Outcome>): void {
-    wait.catch(() => undefined);
-    this.#left.set(correlationId, wait);
-  }
-
-  /** Takes a wait over under a timeout of its own; at the timeout it is left again. */
-  async #within(
-    left: Promise<Outcome>,
-    timeoutMs: number | undefined,
-    correlationId: string | undefined,
-  ): Promise<Outcome> {
-    if (timeoutMs === undefined) return left;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<"late">((resolve) => {
-      timer = setTimeout(() => resolve("late"), Math.min(timeoutMs, 2 ** 31 - 1));
-    });
-    try {
-      const outcome = await Promise.race([left, late]);
-      if (outcome !== "late") return outcome;
-      this.#leave(correlationId, left);
-      return { ok: false, error: { code: "timeout", message: `no input within ${timeoutMs} ms` } };
-    } finally {
-      clearTimeout(timer);
-    }
-  }
+/** By name, because a bundle may hold two copies of this package. */
+function isStop(error: unknown): boolean {
+  return error instanceof Error && error.name === "RunStoppedError";
 }

@@ -3,7 +3,8 @@ import { isJsonObject, type JsonObject, type JsonValue } from "../internal/json.
 import { currentExecution, type LogEntry } from "./slot.ts";
 
 const MESSAGE_LIMIT = 64 * 1024;
-const FIELDS_LIMIT = 256 * 1024;
+/** The server takes no more of one entry. */
+const FIELDS_LIMIT = 64 * 1024;
 const DEPTH_LIMIT = 8;
 
 /**
@@ -36,9 +37,9 @@ function log(level: LogEntry["level"], message: string, details: unknown[]): voi
 }
 
 function bounded(fields: JsonObject): JsonObject {
-  const { length } = JSON.stringify(fields);
+  const { length } = new TextEncoder().encode(JSON.stringify(fields));
   return length > FIELDS_LIMIT
-    ? { left_out: `${length} characters of fields; the limit is ${FIELDS_LIMIT}` }
+    ? { left_out: `${length} bytes of fields; the limit is ${FIELDS_LIMIT}` }
     : fields;
 }
 

@@ -13,6 +13,18 @@ export type Outcome =
       readonly error: { readonly code: string; readonly message: string; readonly details?: JsonValue };
     };
 
+/** What became of a wait that was dropped: it is gone, or it had its answer already, or the server cannot drop waits. */
+export type Dropped = "dropped" | "answered" | "unsupported";
+
+/** A wait that the server was told of. */
+export interface OpenWait {
+  readonly outcome: Promise<Outcome>;
+  /** Ends the wait. Unless it had its answer already, it will have none. */
+  drop(): Promise<Dropped>;
+  /** Says that the task has what the wait brought. What nobody has taken at the run's end goes back to the session. */
+  taken(): void;
+}
+
 /** A log entry on its way to the run's log. */
 export interface LogEntry {
   readonly level: "debug" | "info" | "warn" | "error";
@@ -26,8 +38,14 @@ export interface Execution {
   readonly phase: "loading" | "running" | "ended";
   /** Performs an operation; resolves when the server has it. */
   call(op: string, args: JsonObject): Promise<JsonValue>;
-  /** Waits for an outcome. A blocking wait parks the run; only one may be active. */
-  wait(args: JsonObject, blocking: boolean): Promise<Outcome>;
+  /** Waits for an outcome. The run parks meanwhile; only one such wait may be active. */
+  wait(args: JsonObject): Promise<Outcome>;
+  /**
+   * Begins a wait. A blocking one is as that of `wait()`; another one keeps the run active.
+   *
+   * @throws ConcurrentWaitError for a second blocking wait; the reason of the run's stop.
+   */
+  open(args: JsonObject, blocking: boolean): OpenWait;
   /** Writes a log entry. Never fails. */
   log(entry: LogEntry): void;
   /** Metadata as the server last told it. */

@@ -39,7 +39,7 @@ function timer(call: string, due: JsonObject, options: TimerOptions): WaitHandle
     args.idle_timeout_ms = durationMs(options.idleTimeout, "idleTimeout");
   }
   return new WaitHandle(async (): Promise<WaitResult<void>> => {
-    const outcome = await requireExecution(call).wait(args, true);
+    const outcome = await requireExecution(call).wait(args);
     return outcome.ok ? { ok: true, data: undefined } : { ok: false, error: failureOf(outcome.error) };
   });
 }

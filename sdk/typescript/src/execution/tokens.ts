@@ -104,7 +104,7 @@ function wait<S extends Schema | undefined>(
   if (options.idleTimeout !== undefined)
     args.idle_timeout_ms = durationMs(options.idleTimeout, "idleTimeout");
   return new WaitHandle(async (): Promise<WaitResult<TokenData<S>>> => {
-    const outcome = await requireExecution("token.wait()").wait(args, true);
+    const outcome = await requireExecution("token.wait()").wait(args);
     if (!outcome.ok) return { ok: false, error: failureOf(outcome.error) };
     if (options.schema === undefined) return { ok: true, data: outcome.data as TokenData<S> };
     const checked = await check(options.schema, outcome.data);

@@ -1,20 +1,19 @@
 //! Follows something that grows, over as many connections as it takes, with no gap and no repeat.
+//!
+//! The server says `end` when nothing more can come. A connection that closes without it was lost, or its server is
+//! going: then what follows is asked of the next one, after the last item that came.
 import type { HelmrError } from "../errors.ts";
 import { ConnectionError } from "../errors.ts";
 import { errorOfBody, type Http, isPassing, pausing, type Query } from "./http.ts";
-import type { JsonValue } from "./json.ts";
+import { isJsonObject, type JsonValue } from "./json.ts";
 import { EventParser, type ServerEvent } from "./sse.ts";
 import { fromWire } from "./wire.ts";
 
 /** What to follow. */
-export interface Followed<T> {
+export interface Followed {
   readonly path: readonly string[];
   readonly query: Query;
   readonly signal?: AbortSignal | undefined;
-  /** Whether an item is the last one there will ever be. */
-  readonly isLast?: (item: T) => boolean;
-  /** Asked when the server ended the stream: whether more may come. */
-  readonly mayGrow: () => Promise<boolean>;
 }
 
 /** The server says something every 15 s; after three times that a connection is taken for dead. */
@@ -24,34 +23,32 @@ const PAUSES_MS = [50, 200, 500, 1_000, 2_000];
 const PATIENCE_MS = 120_000;
 
 /** Gives what is there and then what comes, until nothing more can come. */
-export async function* follow<T>(http: Http, followed: Followed<T>): AsyncGenerator<T, void, undefined> {
+export async function* follow<T>(http: Http, followed: Followed): AsyncGenerator<T, void, undefined> {
   const given = followed.signal ?? new AbortController().signal;
   let lastId: string | undefined;
   let failures = 0;
-  let failingSince = 0;
+  let failingSince: number | undefined;
   for (;;) {
     given.throwIfAborted();
     // Ending this connection, for whatever reason, ends the request.
     const connection = new AbortController();
     const signal = AbortSignal.any([given, connection.signal]);
-    let brought = 0;
     try {
-      for await (const event of events(http, followed, lastId, signal, connection)) {
-        failures = 0;
+      const asked = http.events(followed.path, followed.query, lastId, signal);
+      const body = await unlessSilent(asked, connection);
+      failingSince = undefined;
+      for await (const event of events(body, followed, connection)) {
         lastId = event.id ?? lastId;
+        if (event.name === "end") return;
         if (event.name === "error") throw told(event);
-        brought++;
-        const item = fromWire<T>(JSON.parse(event.data) as JsonValue);
-        yield item;
-        if (followed.isLast?.(item) === true) return;
+        failures = 0;
+        yield fromWire<T>(JSON.parse(event.data) as JsonValue);
       }
-      // A server that is asked to end closes its streams too, so an end alone does not say that all was told.
-      if (brought === 0 && !(await followed.mayGrow())) return;
-      if (brought === 0) await pausing(PAUSES_MS[3] ?? 0, given);
+      throw lost(followed);
     } catch (error) {
       given.throwIfAborted();
       if (!isPassing(error)) throw error;
-      if (failures === 0) failingSince = performance.now();
+      failingSince ??= performance.now();
       if (performance.now() - failingSince > PATIENCE_MS) throw error;
       await pausing(PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)] ?? 0, given);
       failures++;
@@ -61,29 +58,27 @@ export async function* follow<T>(http: Http, followed: Followed<T>): AsyncGenera
   }
 }
 
-async function* events<T>(
-  http: Http,
-  followed: Followed<T>,
-  lastId: string | undefined,
-  signal: AbortSignal,
+async function* events(
+  body: ReadableStream<Uint8Array>,
+  followed: Followed,
   connection: AbortController,
 ): AsyncGenerator<ServerEvent, void, undefined> {
-  let watch = setTimeout(() => connection.abort(), SILENCE_MS);
+  const parser = new EventParser();
+  const reader = body.getReader();
+  for (;;) {
+    const read = await unlessSilent(reader.read(), connection).catch((cause: unknown) => {
+      throw isLost(cause) ? lost(followed, cause) : cause;
+    });
+    if (read.done) return;
+    yield* parser.push(read.value);
+  }
+}
+
+/** Ends the connection when the server is silent. The time that the caller takes between two items does not count. */
+async function unlessSilent<T>(saying: Promise<T>, connection: AbortController): Promise<T> {
+  const watch = setTimeout(() => connection.abort(), SILENCE_MS);
   try {
-    const body = await http.events(followed.path, followed.query, lastId, signal);
-    const parser = new EventParser();
-    const reader = body.getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      clearTimeout(watch);
-      watch = setTimeout(() => connection.abort(), SILENCE_MS);
-      yield* parser.push(value);
-    }
-  } catch (cause) {
-    if (cause instanceof ConnectionError || !isLost(cause)) throw cause;
-    const message = `${followed.path.join("/")}: the connection was lost`;
-    throw new ConnectionError({ status: 0, code: "connection_failed", message, cause });
+    return await saying;
   } finally {
     clearTimeout(watch);
   }
@@ -94,9 +89,20 @@ function isLost(cause: unknown): boolean {
   return cause instanceof TypeError || (cause instanceof Error && cause.name === "AbortError");
 }
 
-/** A refusal found after the answer had begun. */
+function lost(followed: Followed, cause?: unknown): ConnectionError {
+  const message = `${followed.path.join("/")}: the connection was lost`;
+  return new ConnectionError({ status: 0, code: "connection_failed", message, cause });
+}
+
+/** Codes of a server that cannot answer now; asking again later may help. */
+const PASSING: ReadonlySet<string> = new Set(["store_unavailable", "worker_unavailable", "shutting_down"]);
+
+/** A refusal found after the answer had begun, when its status was out already. */
 function told(event: ServerEvent): HelmrError {
-  const error = errorOfBody(JSON.parse(event.data) as JsonValue, 500);
+  const body = JSON.parse(event.data) as JsonValue;
+  const wrapped = isJsonObject(body) && body.error === undefined ? { error: body } : body;
+  const code = isJsonObject(wrapped) && isJsonObject(wrapped.error) ? wrapped.error.code : undefined;
+  const error = errorOfBody(wrapped, typeof code === "string" && PASSING.has(code) ? 503 : 500);
   return (
     error ??
     new ConnectionError({ status: 0, code: "invalid_response", message: "an error without a reason" })

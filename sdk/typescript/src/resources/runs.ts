@@ -1,6 +1,6 @@
 //! `client.runs`: look at runs, follow them, cancel them.
 import { ConnectionError } from "../errors.ts";
-import { type Followed, follow } from "../internal/follow.ts";
+import { follow } from "../internal/follow.ts";
 import type { Http, Query, RequestOptions } from "../internal/http.ts";
 import { toWire } from "../internal/wire.ts";
 import { Listing, type Page, type PageOptions } from "../pagination.ts";
@@ -73,8 +73,8 @@ export class Runs {
     ];
     const signal = AbortSignal.any(signals.filter((given) => given !== undefined));
     try {
-      for await (const _ of this.#events(id, { signal })) {
-        // Only the end counts, which ends the loop.
+      for await (const event of this.#events(id, { signal })) {
+        if (FINAL_EVENTS.has(event.kind)) break;
       }
       const run = await this.get(id, { signal });
       if (isFinished(run)) return run;
@@ -117,12 +117,7 @@ export class Runs {
     return {
       list: (options = {}) => this.#list<LogItem>(path, { stream: only.stream }, options),
       follow: ({ cursor, signal } = {}) =>
-        follow<LogItem>(this.#http, {
-          path,
-          query: { stream: only.stream, cursor },
-          signal,
-          mayGrow: () => this.#unfinished(id, signal),
-        }),
+        follow<LogItem>(this.#http, { path, query: { stream: only.stream, cursor }, signal }),
     };
   }
 
@@ -130,18 +125,7 @@ export class Runs {
     id: string,
     { cursor, signal }: Omit<GrowingOptions, "limit">,
   ): AsyncGenerator<RunEvent, void, undefined> {
-    const followed: Followed<RunEvent> = {
-      path: ["runs", id, "events"],
-      query: { cursor },
-      signal,
-      isLast: (event) => event.runId === id && FINAL_EVENTS.has(event.kind),
-      mayGrow: () => this.#unfinished(id, signal),
-    };
-    return follow(this.#http, followed);
-  }
-
-  async #unfinished(id: string, signal: AbortSignal | undefined): Promise<boolean> {
-    return !isFinished(await this.get(id, { signal }));
+    return follow(this.#http, { path: ["runs", id, "events"], query: { cursor }, signal });
   }
 
   #list<T>(path: readonly string[], query: Query, { limit, cursor, signal }: GrowingOptions): Listing<T> {

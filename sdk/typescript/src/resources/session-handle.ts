@@ -1,18 +1,18 @@
 //! A handle on one session: its input and output streams.
-
-import { HelmrError } from "../errors.ts";
 import type { InputStream } from "../execution/input-stream.ts";
 import type { OutputStream } from "../execution/output-stream.ts";
 import type { StreamRecord } from "../execution/records.ts";
 import { follow } from "../internal/follow.ts";
-import type { CreateOptions, Http, RequestOptions } from "../internal/http.ts";
+import type { Http, RequestOptions } from "../internal/http.ts";
 import type { JsonValue } from "../internal/json.ts";
 import { toWire } from "../internal/wire.ts";
 import { Listing, type Page, type PageOptions } from "../pagination.ts";
 import type { Session } from "./session-types.ts";
 
 /** Options of `send()`. */
-export interface SendOptions extends CreateOptions {
+export interface SendOptions extends RequestOptions {
+  /** A second record with the same key on the same stream is the first one again; other data is refused. */
+  readonly idempotencyKey?: string | undefined;
   readonly correlationId?: string | undefined;
 }
 
@@ -75,9 +75,11 @@ export class SessionHandle {
   input<const S extends string | InputStream>(stream: S): InputLane<DataOf<S>> {
     const name = typeof stream === "string" ? stream : stream.id;
     return {
-      send: async (data, { correlationId, ...request } = {}) => {
+      send: async (data, { correlationId, idempotencyKey, ...request } = {}) => {
         const path = ["sessions", await this.#id(), "inputs", name];
-        const body = toWire({ data, correlationId });
+        // In the body it holds for this stream, while the header's key holds for the whole environment: that one is
+        // made up, and only keeps a request that is sent again from being two.
+        const body = toWire({ data, correlationId, idempotencyKey });
         return (await this.#http.create<{ record: StreamRecord<DataOf<S>> }>(path, body, request)).record;
       },
     };
@@ -114,17 +116,6 @@ export class SessionHandle {
       path: ["sessions", await this.#id(), "outputs", name],
       query: { cursor, correlation_id: correlationId },
       signal,
-      mayGrow: () => this.#isOpen(signal),
     });
-  }
-
-  async #isOpen(signal: AbortSignal | undefined): Promise<boolean> {
-    try {
-      return (await this.get({ signal })).status === "open";
-    } catch (error) {
-      // A public access token may read one stream and nothing else: it takes the server's end for the end.
-      if (error instanceof HelmrError && (error.status === 403 || error.status === 401)) return false;
-      throw error;
-    }
   }
 }

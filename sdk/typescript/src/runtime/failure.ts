@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import { SOURCE_PREFIX } from "../internal/source-prefix.ts";
 
 /** Why a run failed, as far as the runtime can know. */
-export type FailureKind = "task_error" | "task_exited" | "payload_invalid" | "output_invalid";
+export type FailureKind = "task_error" | "task_exited" | "disk_full" | "payload_invalid" | "output_invalid";
 
 /** A failure on its way to the worker. */
 export interface Failure {
@@ -16,6 +16,9 @@ export interface Failure {
 const MESSAGE_LIMIT = 16 * 1024;
 const STACK_LIMIT = 64 * 1024;
 
+const FULL_DISK =
+  "the machine's disk is full: remove files, or give the sandbox a larger one with resources({ disk })";
+
 /** Describes anything that was thrown. */
 export function failureOf(kind: FailureKind, thrown: unknown): Failure {
   if (!(thrown instanceof Error)) {
@@ -25,12 +28,25 @@ export function failureOf(kind: FailureKind, thrown: unknown): Failure {
       message: cut(typeof thrown === "string" ? thrown : describe(thrown), MESSAGE_LIMIT),
     };
   }
+  const full = kind === "task_error" && isOfFullDisk(thrown);
+  const message = cut(String(thrown.message), MESSAGE_LIMIT);
   return {
-    kind,
+    kind: full ? "disk_full" : kind,
     name: cut(String(thrown.name), 256),
-    message: cut(String(thrown.message), MESSAGE_LIMIT),
+    message: full ? `${message} (${FULL_DISK})` : message,
     stack: cut(stackOf(thrown), STACK_LIMIT),
   };
+}
+
+/** Whether the system said that there is no room, to the error itself or to one that it was made from. */
+function isOfFullDisk(error: Error): boolean {
+  let at: unknown = error;
+  for (let depth = 0; depth < 8 && at instanceof Error; depth++) {
+    const code = (at as NodeJS.ErrnoException).code;
+    if (code === "ENOSPC" || code === "EDQUOT") return true;
+    at = at.cause;
+  }
+  return false;
 }
 
 /** The stack with the stacks of its causes, which Node leaves out of `stack`. */

@@ -2,7 +2,7 @@
 //!
 //! It says exactly once how the run ended, whatever ends it: `run` returning or throwing, an error that nobody
 //! caught, `process.exit`, or a promise that can never settle. The task's own stdout and stderr are left alone.
-import { RunStoppedError } from "../execution/errors.ts";
+import { RunStoppedError, type StopCode } from "../execution/errors.ts";
 import { installExecution } from "../execution/slot.ts";
 import { isJsonObject, type JsonObject } from "../internal/json.ts";
 import { Channel } from "./channel.ts";
@@ -16,6 +16,8 @@ const CHANNEL_FD = 3;
 const DRAIN_MS = 10_000;
 /** How long a finished process waits for the worker to close the channel. */
 const LINGER_MS = 1_000;
+
+const STOP_CODES: readonly StopCode[] = ["cancelled", "session_cancelled", "session_expired", "max_duration"];
 
 const exit = process.exit.bind(process);
 let execution: TaskExecution | undefined;
@@ -90,8 +92,9 @@ function begin(document: JsonObject): void {
 
 function stopReason(document: JsonObject): RunStoppedError {
   const reason = isJsonObject(document.reason) ? document.reason : {};
-  const code = reason.code === "max_duration" ? "max_duration" : "cancelled";
-  return new RunStoppedError(code, String(reason.message ?? "the run was cancelled"));
+  // A newer worker may know more reasons; to the task each of them is a cancellation.
+  const code = STOP_CODES.find((known) => known === reason.code) ?? "cancelled";
+  return new RunStoppedError(code, String(reason.message || "the run was cancelled"));
 }
 
 function raise(error: unknown): void {
@@ -116,9 +119,11 @@ function tell(ending: Ending): boolean {
   if (ended) return false;
   ended = true;
   if (execution !== undefined) execution.phase = "ended";
-  if (!ending.ok) channel.send(JSON.stringify({ type: "failed", error: ending.failure }));
-  else if (ending.output === undefined) channel.send('{"type":"finished"}');
-  else channel.send(`{"type":"finished","output":${ending.output}}`);
+  const untaken = execution?.untaken ?? [];
+  const more = untaken.length === 0 ? "" : `,"untaken":${JSON.stringify(untaken)}`;
+  if (!ending.ok) channel.send(`{"type":"failed","error":${JSON.stringify(ending.failure)}${more}}`);
+  else if (ending.output === undefined) channel.send(`{"type":"finished"${more}}`);
+  else channel.send(`{"type":"finished","output":${ending.output}${more}}`);
   return true;
 }
 

@@ -1,6 +1,6 @@
 //! The execution of one run: numbers the calls of the task, matches the answers, keeps the rule of one blocking wait.
 import { ConcurrentWaitError, OperationError, type RunStoppedError } from "../execution/errors.ts";
-import type { Execution, LogEntry, Outcome } from "../execution/slot.ts";
+import type { Dropped, Execution, LogEntry, OpenWait, Outcome } from "../execution/slot.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../internal/json.ts";
 import type { Channel } from "./channel.ts";
 
@@ -20,6 +20,8 @@ export class TaskExecution implements Execution {
   readonly #stop = new AbortController();
   readonly #pending = new Map<number, Pending>();
   readonly #writes = new Set<Promise<unknown>>();
+  /** Calls that wait for a record, until the task has it. */
+  readonly #untaken = new Set<number>();
   #calls = 0;
   #active: string | undefined;
   #metadata: JsonObject;
@@ -34,6 +36,11 @@ export class TaskExecution implements Execution {
   /** `ctx.signal`. */
   get signal(): AbortSignal {
     return this.#stop.signal;
+  }
+
+  /** The waits for records whose answer, come or to come, the task has not taken. */
+  get untaken(): readonly number[] {
+    return [...this.#untaken];
   }
 
   metadata(): JsonObject {
@@ -62,18 +69,29 @@ export class TaskExecution implements Execution {
     return answered;
   }
 
-  async wait(args: JsonObject, blocking: boolean): Promise<Outcome> {
+  async wait(args: JsonObject): Promise<Outcome> {
+    return this.open(args, true).outcome;
+  }
+
+  open(args: JsonObject, blocking: boolean): OpenWait {
     // A stopped run registers no more waits: they could only outlive it.
     this.signal.throwIfAborted();
-    if (!blocking) return this.#request("wait", { ...args, blocking }, true);
     const label = waitLabel(args);
-    if (this.#active !== undefined) throw new ConcurrentWaitError(this.#active, label);
-    this.#active = label;
-    try {
-      return await this.#request("wait", { ...args, blocking }, true);
-    } finally {
-      this.#active = undefined;
-    }
+    if (blocking && this.#active !== undefined) throw new ConcurrentWaitError(this.#active, label);
+    const id = this.#calls + 1;
+    const asked = this.#request("wait", { ...args, blocking }, true);
+    if (this.#pending.has(id) && args.kind === "stream") this.#untaken.add(id);
+    if (blocking) this.#active = label;
+    const outcome = asked.then((answer) => {
+      // Only a record can be given back.
+      if (!answer.ok) this.#untaken.delete(id);
+      return answer;
+    });
+    const over = () => {
+      if (blocking) this.#active = undefined;
+    };
+    outcome.then(over, over);
+    return { outcome, drop: () => this.#drop(id), taken: () => void this.#untaken.delete(id) };
   }
 
   /** Takes an answer of the worker. One that nobody waits for any more is dropped: answers may come twice. */
@@ -118,6 +136,16 @@ export class TaskExecution implements Execution {
       this.#channel.ref();
       this.#channel.send(text);
     });
+  }
+
+  async #drop(id: number): Promise<Dropped> {
+    if (!this.#pending.has(id)) return "answered";
+    const answer = await this.#request("wait.drop", { call_no: id }, false);
+    if (!answer.ok) return "unsupported";
+    if (!isJsonObject(answer.data) || answer.data.dropped !== true) return "answered";
+    this.#forget(id);
+    this.#untaken.delete(id);
+    return "dropped";
   }
 
   #forget(id: number): void {
