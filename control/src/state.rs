@@ -10,8 +10,10 @@ use helmr_store::{Store, setup};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::declared::Declared;
 use crate::entropy::{self, NoRandomness};
 use crate::hub::Hub;
+use crate::news::News;
 use crate::{ApiError, Clock, Settings, keyring, schema};
 
 /// The control plane. Cheap to clone.
@@ -27,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
+    pub(crate) news: News,
+    pub(crate) declared: Declared,
     pub(crate) schemas: schema::Cache,
     /// Cancelled when the server is to end: followers end, loops return.
     pub(crate) ending: CancellationToken,

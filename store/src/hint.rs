@@ -1,10 +1,11 @@
 //! What changed, told after the commit. A hint says where to look again and may be lost; it is never data.
 
 use helmr_domain::{
-    DeploymentId, RunId, SessionId, StreamName, TokenId, WorkspaceId, stream::Direction,
+    DeploymentId, PublicTokenId, RunId, SessionId, StreamName, TokenId, WorkspaceId,
+    stream::Direction,
 };
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Hint {
     /// The assignment of a workspace is another: the outbox has it.
     Assignment(WorkspaceId),
@@ -20,6 +21,8 @@ pub enum Hint {
     Log(RunId),
     /// The earliest timer may be an earlier one.
     Timers,
+    /// A public access token was revoked.
+    PublicToken(PublicTokenId),
     /// There may be something to place.
     Queue,
 }

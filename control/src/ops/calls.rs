@@ -127,7 +127,7 @@ async fn perform(
                     session: asking.session,
                     direction: v1::streams::view::direction(list.direction),
                     stream: list.stream,
-                    correlation_id: None,
+                    correlation_id: list.correlation_id,
                     after: list.after,
                     limit: list.limit,
                 },

@@ -9,38 +9,48 @@ use super::Session;
 use super::row::{self, SessionRow};
 use crate::db::Tx;
 use crate::runs::{self, NewRun, RunRow};
-use crate::{Error, Result, Store, deployments, events, machine, streams, timers};
+use crate::{Error, Hint, Result, Store, Subject, deployments, events, machine, streams, timers};
 
 /// Closes an idle session. Closing it again changes nothing.
 ///
 /// # Errors
 /// `NotFound`; `Refused`: `SessionRunActive`, `SessionNotOpen`.
 pub async fn close(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
-    order(store, scope, id, Command::Close, at).await
+    order(store, scope, id, (Command::Close, None), at).await
 }
 
-/// Cancels a session and its run. Cancelling it again changes nothing.
+/// Cancels a session and its run, and keeps the reason that its caller gives. Cancelling it again changes nothing.
 ///
 /// # Errors
 /// `NotFound`; `Refused(SessionNotOpen)`.
-pub async fn cancel(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
-    order(store, scope, id, Command::Cancel, at).await
+pub async fn cancel(
+    store: &Store,
+    scope: Scope,
+    id: SessionId,
+    reason: Option<String>,
+    at: Moment,
+) -> Result<Session> {
+    order(store, scope, id, (Command::Cancel, reason), at).await
 }
 
 async fn order(
     store: &Store,
     scope: Scope,
     id: SessionId,
-    command: Command,
+    command: (Command, Option<String>),
     at: Moment,
 ) -> Result<Session> {
     store
         .write((scope, id, command, at), |tx, input| {
-            let (scope, id, command, at) = *input;
+            let (scope, id, (command, reason), at) = input;
+            let (scope, id, command, at) = (*scope, *id, *command, *at);
             Box::pin(async move {
                 let mut session = row::get(tx, scope, id)
                     .await?
                     .ok_or(Error::NotFound("session"))?;
+                if session.session.state == State::Open {
+                    session.session.cancel_text.clone_from(reason);
+                }
                 apply(tx, &mut session, command, StopReason::Cancelled, at).await?;
                 let session = row::find(tx, id).await?.ok_or(Error::NotFound("session"))?;
                 Ok(session.session)
@@ -80,7 +90,10 @@ async fn apply(
     if row.session.state != State::Open {
         timers::disarm(tx, Purpose::SessionExpiry, &row.session.id).await?;
     }
-    for event in decision.events {
+    for mut event in decision.events {
+        if let Some(reason) = &row.session.cancel_text {
+            event = event.with("reason", reason.as_str());
+        }
         events::append(tx, row.about(), event, at).await?;
     }
     for effect in decision.effects {
@@ -198,6 +211,8 @@ pub(crate) async fn end_run(
         enter(&mut row, state);
     }
     row::save(tx, &row).await?;
+    // Whoever follows a session that is over waits for its last run.
+    tx.hint(Hint::Events(Subject::Session(row.session.id)));
     for effect in decision.effects {
         match effect {
             Effect::CreateRun(id) => {

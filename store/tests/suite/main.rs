@@ -6,11 +6,13 @@ mod engines;
 mod leases;
 mod placement;
 mod plans;
+mod public_tokens;
 mod reports;
 mod runs;
 mod sessions;
 mod statements;
 mod tokens;
+mod transcript;
 mod waits;
 mod world;
 

@@ -63,6 +63,7 @@ pub(super) struct Peek {
 pub(super) struct List {
     pub(super) direction: Direction,
     pub(super) stream: StreamName,
+    pub(super) correlation_id: Option<String>,
     pub(super) after: u64,
     pub(super) limit: u32,
 }
@@ -114,6 +115,8 @@ struct TokenArgs {
     tags: Vec<String>,
     #[serde(default)]
     metadata: Map<String, Value>,
+    #[serde(default)]
+    allowed_origins: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +147,8 @@ struct PeekArgs {
 struct ListArgs {
     direction: Direction,
     stream: StreamName,
+    #[serde(default)]
+    correlation_id: Option<String>,
     #[serde(default)]
     after: Option<u64>,
     #[serde(default)]
@@ -195,7 +200,8 @@ fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
     match op {
         "token.create" => {
             let args: TokenArgs = body::read(args)?;
-            NewToken::checked(args.timeout_ms.map(millis), args.tags, args.metadata)
+            let timeout = args.timeout_ms.map(millis);
+            NewToken::checked(timeout, args.tags, args.metadata, args.allowed_origins)
                 .map(Other::CreateToken)
         }
         "token.get" => {
@@ -223,9 +229,11 @@ fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
         }
         "stream.list" => {
             let args: ListArgs = body::read(args)?;
+            bounds::correlation_id(args.correlation_id.as_deref())?;
             Ok(Other::List(List {
                 direction: args.direction,
                 stream: args.stream,
+                correlation_id: args.correlation_id,
                 after: args.after.unwrap_or(0),
                 limit: bounds::limit(args.limit)?,
             }))
