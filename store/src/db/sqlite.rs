@@ -222,7 +222,7 @@ fn read_all(connection: Connection, queue: &Mutex<mpsc::Receiver<Job>>) {
     }
 }
 
-fn command(tx: &Tx, text: &'static str) -> Result<()> {
+pub(super) fn command(tx: &Tx, text: &'static str) -> Result<()> {
     match &tx.engine {
         Engine::Sqlite(connection) => {
             connection.prepare_cached(text)?.execute([])?;
@@ -232,7 +232,7 @@ fn command(tx: &Tx, text: &'static str) -> Result<()> {
     }
 }
 
-fn in_savepoint<Input, T>(
+pub(super) fn in_savepoint<Input, T>(
     tx: &mut Tx,
     input: &Input,
     body: &impl for<'a> Fn(&'a mut Tx, &'a Input) -> Work<'a, T>,
@@ -248,7 +248,7 @@ fn in_savepoint<Input, T>(
 }
 
 /// Runs a transaction's body to its end, which is one poll away, and keeps a panic in it from taking the thread.
-fn poll_once<'a, T>(body: impl FnOnce() -> Work<'a, T>) -> Result<T> {
+pub(super) fn poll_once<'a, T>(body: impl FnOnce() -> Work<'a, T>) -> Result<T> {
     let polled = catch_unwind(AssertUnwindSafe(|| {
         body()
             .as_mut()
