@@ -25,6 +25,13 @@ pub(crate) struct Calm {
     rounds: u32,
 }
 
+impl Calm {
+    /// The workers are told to go, and do not come again.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.drained_at.is_some()
+    }
+}
+
 impl World<'_> {
     pub(crate) fn calm_down(&mut self) -> Checked {
         self.note(|| "CALM".to_owned());
@@ -58,17 +65,17 @@ impl World<'_> {
             return self.end();
         }
         let elapsed = self.now - since;
-        if elapsed > WAKES_WITHIN {
+        if elapsed > WAKES_WITHIN + self.stepped_back {
             self.check_wakes()?;
         }
         if let Some(at) = self.calm.cancelled_at {
             hold!(
-                self.now - at < STOPS_WITHIN,
+                self.now - at < STOPS_WITHIN + self.stepped_back,
                 "what is told to stop ends",
                 "{:?}",
                 self.shadow.runs.get(&open[0])
             );
-        } else if elapsed > ENDS_WITHIN {
+        } else if elapsed > ENDS_WITHIN + self.stepped_back {
             for id in &open {
                 let run = self.shadow.runs.get(id);
                 hold!(
@@ -180,7 +187,7 @@ impl World<'_> {
                 .is_some_and(|run| self.is_stranded(run));
             let decided = wait.decided_at.unwrap_or(0) - self.skew;
             hold!(
-                stranded || self.now - decided < WAKES_WITHIN,
+                stranded || self.now - decided < WAKES_WITHIN + self.stepped_back,
                 "no lost wake",
                 "{wait:?} was decided {} s ago and never delivered; {:?}",
                 (self.now - decided) / SECOND,
@@ -207,7 +214,7 @@ impl World<'_> {
                     return self.last_words();
                 }
                 hold!(
-                    self.now - at < STOPS_WITHIN,
+                    self.now - at < STOPS_WITHIN + self.stepped_back,
                     "nothing is left",
                     "{held:?}, machines left: {}",
                     !idle

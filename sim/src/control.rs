@@ -348,10 +348,26 @@ impl World<'_> {
     }
 
     /// A worker's connection, turned around. Gives its number.
-    pub(crate) fn take_connection(&mut self, id: WorkerId, life: Life) -> Checked<u64> {
+    pub(crate) fn take_connection(&mut self, id: WorkerId, life: Life, rpc: u64) -> Checked<u64> {
         self.control.last_connection += 1;
         let number = self.control.last_connection;
-        self.control.connections.insert(id, (life, number));
+        if let Some((before, older)) = self.control.connections.insert(id, (life, number)) {
+            // A newer connection of the same worker takes an older one's place, which ends.
+            self.superseded(before, older);
+        }
+        if self.is_unheard(life, rpc) {
+            // Whoever asked has gone or given up, which is noticed sooner or later.
+            let noticed = self.now + self.dice.span(MS, 20 * SECOND);
+            let control = self.control.life;
+            self.queue.add(
+                noticed,
+                Event::HungUp {
+                    life,
+                    connection: number,
+                    control,
+                },
+            );
+        }
         let at = self.moment();
         let noted = ready(worker::connected(&self.base.store, id, at));
         self.settle(Actor::Worker)?;

@@ -102,7 +102,10 @@ pub(crate) enum Ending {
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     Done,
-    Registered(helmr_domain::WorkerId),
+    Registered {
+        id: helmr_domain::WorkerId,
+        credential: Option<[u8; 32]>,
+    },
     Connected(u64),
     Leases(Leases),
     Session(helmr_domain::SessionId),

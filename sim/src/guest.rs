@@ -116,7 +116,7 @@ pub(crate) enum Answer {
     Appended { sequence: u64, nonce: u64 },
     Counted,
     Outcome(Outcome),
-    Refused(&'static str),
+    Refused,
 }
 
 #[derive(Debug, Clone)]
@@ -369,7 +369,7 @@ impl Process {
             Answer::Appended { sequence, .. } => self.last_sequence = *sequence,
             Answer::Counted | Answer::Outcome(_) => {}
             // The task does not catch it.
-            Answer::Refused(_) => {
+            Answer::Refused => {
                 self.at = self.program.len();
                 self.end = End::Fail;
             }

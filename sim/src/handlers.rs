@@ -31,7 +31,7 @@ impl World<'_> {
             self.queue.add(at, Event::Repost { life, rpc });
             return Ok(());
         }
-        let reply = self.handle(life, post)?;
+        let reply = self.handle(life, rpc, post)?;
         self.note(|| format!("host {} posts {post:?}: {reply:?}", life.host));
         match self.delay() {
             Some(delay) => {
@@ -47,7 +47,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn handle(&mut self, life: Life, post: &Post) -> Checked<Reply> {
+    fn handle(&mut self, life: Life, rpc: u64, post: &Post) -> Checked<Reply> {
         let store = &self.base.store;
         let at = self.moment();
         match post {
@@ -56,7 +56,7 @@ impl World<'_> {
                 let Some(id) = self.hosts[life.host].id else {
                     return Ok(Reply::Refused("unknown"));
                 };
-                Ok(Reply::Connected(self.take_connection(id, life)?))
+                Ok(Reply::Connected(self.take_connection(id, life, rpc)?))
             }
             Post::Heartbeat { leases, draining } => {
                 let Some(worker_id) = self.hosts[life.host].id else {
@@ -257,16 +257,19 @@ impl World<'_> {
             slots: 8,
         };
         let number = u8::try_from(life.host).unwrap_or(0);
-        let mut credential = [number + 10; 32];
-        credential[..8].copy_from_slice(&host.disks.to_be_bytes());
+        // Minted anew each time: the one whose answer arrives is kept.
+        let mut fresh = [0; 32];
+        fresh[..10].copy_from_slice(&at.seed);
         let input = Register {
             at,
             auth: match host.id {
-                Some(_) => Auth::Credential { hash: credential },
+                Some(_) => Auth::Credential {
+                    hash: host.credential,
+                },
                 None => Auth::Enrolment {
                     hash: ENROLMENT,
                     worker_id: None,
-                    credential_hash: credential,
+                    credential_hash: fresh,
                 },
             },
             report: Report {
@@ -279,9 +282,11 @@ impl World<'_> {
         };
         let done = ready(worker::register(&self.base.store, input));
         self.settle(Actor::Worker)?;
-        let id = done.map_err(|error| broken(&error))?.worker.id;
+        let registered = done.map_err(|error| broken(&error))?;
+        let credential = registered.credential_set.then_some(fresh);
+        let id = registered.worker.id;
         // It is on its disk as soon as the answer arrives; an answer that is lost leaves a worker that never comes.
-        Ok(Reply::Registered(id))
+        Ok(Reply::Registered { id, credential })
     }
 
     fn report(&mut self, who: Actor, done: Result<(), Error>) -> Checked<Reply> {

@@ -167,9 +167,4 @@ impl Shadow {
         let mut machines = self.machines.values();
         machines.find(|machine| machine.workspace == workspace && machine.ended_at.is_none())
     }
-
-    pub(crate) fn wait_of_call(&self, run: RunId, attempt: u32, call: u64) -> Option<&Wait> {
-        let mut waits = self.waits.values();
-        waits.find(|wait| wait.run == run && wait.attempt == attempt && wait.call == call)
-    }
 }

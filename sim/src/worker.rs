@@ -19,8 +19,7 @@ use crate::guest::{Guest, RunKey};
 pub(crate) struct Host {
     /// On its disk, with its credential.
     pub(crate) id: Option<WorkerId>,
-    /// Counts the disks it has had.
-    pub(crate) disks: u64,
+    pub(crate) credential: [u8; 32],
     disk: BTreeMap<MaterializationId, Record>,
     machines: BTreeMap<MaterializationId, Machine>,
     machines_made: u64,
@@ -78,7 +77,6 @@ pub(crate) struct Process {
     over: BTreeMap<WorkspaceId, Epoch>,
     rpcs: BTreeMap<u64, (Why, Rc<Post>)>,
     last_rpc: u64,
-    registered: bool,
     adopted: bool,
     connection: Option<(u64, u64)>,
     draining: Option<i64>,
@@ -161,7 +159,7 @@ impl Host {
     pub(crate) fn new(_number: usize) -> Self {
         Self {
             id: None,
-            disks: 0,
+            credential: [0; 32],
             disk: BTreeMap::new(),
             machines: BTreeMap::new(),
             machines_made: 0,

@@ -54,6 +54,8 @@ pub(crate) struct World<'a> {
     pub(crate) now: i64,
     /// How far the control plane's clock is off.
     pub(crate) skew: i64,
+    /// By how much it was set back in all: what was to happen by the clock happens so much later.
+    pub(crate) stepped_back: i64,
     pub(crate) queue: Queue,
     pub(crate) control: Control,
     pub(crate) hosts: Vec<Host>,
@@ -97,6 +99,7 @@ pub fn play(base: &Base, seed: u64, traced: bool) -> anyhow::Result<Played> {
         plan,
         now: START,
         skew: 0,
+        stepped_back: 0,
         queue: Queue::default(),
         shadow: Shadow::default(),
         truth: Truth::default(),
@@ -388,6 +391,7 @@ impl World<'_> {
                     _ => self.dice.span(0, 120 * SECOND),
                 };
                 self.skew += step;
+                self.stepped_back += (-step).max(0);
                 self.note(|| format!("the clock steps by {} ms", step / MS));
             }
             Fault::GuestDeath => self.guest_death(host),

@@ -38,7 +38,6 @@ impl World<'_> {
         if let Some(id) = self.hosts[host].id.take() {
             self.truth.gone.push(id);
         }
-        self.hosts[host].disks += 1;
     }
 
     /// The worker is told to end.
@@ -73,7 +72,7 @@ impl World<'_> {
         self.note(|| format!("the worker of host {} has drained", life.host));
         self.worker_hangs_up(life);
         self.hosts[life.host].process = None;
-        if self.calm.since.is_none() {
+        if !self.calm.is_ending() {
             let at = self.now + self.dice.span(MS, 5 * SECOND);
             self.queue.add(at, Event::WorkerUp { host: life.host });
         }
@@ -90,7 +89,6 @@ impl World<'_> {
             over: BTreeMap::new(),
             rpcs: BTreeMap::new(),
             last_rpc: 0,
-            registered: false,
             adopted: false,
             connection: None,
             draining: None,
@@ -213,15 +211,10 @@ impl World<'_> {
                 }
                 Ok(())
             }
-            Phase::Live {
-                confirmed: false, ..
-            } => {
+            Phase::Live { .. } => {
                 self.confirm(slot);
                 Ok(())
             }
-            Phase::Live {
-                confirmed: true, ..
-            } => self.go_live(slot),
             Phase::Starting | Phase::Restoring(_) | Phase::Parked(_) | Phase::Stopping => Ok(()),
         }
     }

@@ -128,7 +128,7 @@ impl World<'_> {
         let answer = match reply {
             Reply::Stale => return self.lost(slot),
             Reply::Answered(answer) => Some(answer.clone()),
-            Reply::Refused(why) => Some(Answer::Refused(why)),
+            Reply::Refused(_) => Some(Answer::Refused),
             _ => None,
         };
         if let (Some(no), Some(answer)) = (call, answer) {
@@ -371,7 +371,7 @@ impl World<'_> {
                     "{run:?} appended {sequence} after {last}"
                 );
             }
-            Answer::Token(_) | Answer::Counted | Answer::Refused(_) => {}
+            Answer::Token(_) | Answer::Counted | Answer::Refused => {}
         }
         Ok(())
     }

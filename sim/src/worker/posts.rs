@@ -55,9 +55,10 @@ impl World<'_> {
         };
         match why {
             Why::Register => {
-                if let Reply::Registered(id) = reply {
-                    process.registered = true;
-                    self.hosts[life.host].id = Some(*id);
+                if let Reply::Registered { id, credential } = reply {
+                    let host = &mut self.hosts[life.host];
+                    host.id = Some(*id);
+                    host.credential = credential.unwrap_or(host.credential);
                 }
                 self.ask_what_is_ours(life);
                 Ok(())
@@ -121,6 +122,20 @@ impl World<'_> {
             return;
         }
         self.post(life, Why::Connect, Post::Connect);
+    }
+
+    /// Whether nobody waits for the answer to a post any more.
+    pub(crate) fn is_unheard(&mut self, life: Life, rpc: u64) -> bool {
+        self.process(life)
+            .is_none_or(|process| !process.rpcs.contains_key(&rpc))
+    }
+
+    /// A connection has ended because there is a newer one.
+    pub(crate) fn superseded(&mut self, life: Life, connection: u64) {
+        let known = self.process(life).and_then(|process| process.connection);
+        if known.is_some_and(|(number, _)| number == connection) {
+            self.worker_lost_control(life);
+        }
     }
 
     /// The control plane is gone, and with it the connection.
