@@ -422,6 +422,10 @@ impl World<'_> {
     }
 
     pub(crate) fn arrives(&mut self, request: &Rc<Request>, tries: u32) -> Checked {
+        if self.calm.is_ending() {
+            // Too late for a world in which nobody works any more.
+            return Ok(());
+        }
         let repeats = request.may_repeat() && tries < 4;
         if self.control.up {
             self.note(|| format!("{request:?}"));

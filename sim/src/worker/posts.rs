@@ -32,7 +32,9 @@ impl World<'_> {
         let once = matches!(why, Why::Beat { .. });
         let post = Rc::clone(post);
         let mut arrives = false;
-        for _ in 0..=usize::from(self.is_doubled()) {
+        // A connection is made once.
+        let doubled = self.is_doubled() && !matches!(*post, Post::Connect);
+        for _ in 0..=usize::from(doubled) {
             if let Some(delay) = self.delay() {
                 arrives = true;
                 let post = Rc::clone(&post);
@@ -68,7 +70,11 @@ impl World<'_> {
                 match reply {
                     Reply::Connected(number) => {
                         let control = self.control.life;
-                        if let Some(process) = self.process(life) {
+                        let mut open = self.control.connections.values();
+                        if !open.any(|open| *open == (life, *number)) {
+                            // It has ended already.
+                            self.worker_lost_control(life);
+                        } else if let Some(process) = self.process(life) {
                             process.connection = Some((*number, control));
                         }
                     }
