@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::broadcast;
 
-use super::sqlite::{command, in_savepoint};
+use super::sqlite::{command, in_savepoint, prepare_once};
 use super::tx::Engine;
 use super::{Tx, Work, migrate};
 use crate::inline::{Cell, Change, Table};
@@ -25,7 +25,7 @@ impl Inline {
         let mut connection = Connection::open_in_memory()?;
         connection.execute_batch("PRAGMA foreign_keys = ON;")?;
         migrate::sqlite(&mut connection)?;
-        connection.set_prepared_statement_cache_capacity(512);
+        prepare_once(&connection)?;
         let changes = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&changes);
         connection.update_hook(Some(move |_, _: &str, table: &str, rowid| {
