@@ -240,8 +240,15 @@ impl World<'_> {
                     },
                     exit_code: None,
                 };
+                let current = self.is_current(*fence);
                 let done = ready(worker::run_finished(store, input));
-                self.report(who, done.map(drop))
+                let reply = self.report(who, done.map(drop))?;
+                hold!(
+                    current || !self.shadow.step.changed,
+                    "an attempt that is over changes nothing",
+                    "{fence:?} was finished"
+                );
+                Ok(reply)
             }
         }
     }
@@ -346,6 +353,14 @@ impl World<'_> {
             "{call:?} of {fence:?}"
         );
         Ok(reply)
+    }
+
+    /// Whether an attempt is the one that its run is at.
+    fn is_current(&self, fence: RunFence) -> bool {
+        let run = self.shadow.runs.get(&fence.run_id);
+        run.is_some_and(|run| {
+            run.attempt == fence.attempt && matches!(run.status.as_str(), "running" | "waiting")
+        })
     }
 
     fn is_known(&self, fence: RunFence, call: &Call) -> bool {
