@@ -133,7 +133,8 @@ pub(crate) struct Process {
     pub(crate) pending: BTreeMap<u64, Call>,
     pub(crate) outbox: VecDeque<Sent>,
     token: Option<TokenId>,
-    pub(crate) last_sequence: u64,
+    /// The call and sequence of the last record that it heard of.
+    pub(crate) appended: (u64, u64),
     stopping: bool,
 }
 
@@ -218,7 +219,7 @@ impl Process {
             pending: BTreeMap::new(),
             outbox: VecDeque::new(),
             token: None,
-            last_sequence: 0,
+            appended: (0, 0),
             stopping: false,
         }
     }
@@ -366,7 +367,7 @@ impl Process {
         let call = self.pending.remove(&no)?;
         match answer {
             Answer::Token(token) => self.token = Some(*token),
-            Answer::Appended { sequence, .. } => self.last_sequence = *sequence,
+            Answer::Appended { sequence, .. } => self.appended = (no, *sequence),
             Answer::Counted | Answer::Outcome(_) => {}
             // The task does not catch it.
             Answer::Refused => {

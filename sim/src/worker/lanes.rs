@@ -312,7 +312,7 @@ impl World<'_> {
                 wait,
             } => {
                 if let Some(process) = found.guest.processes.get_mut(&run) {
-                    let last = process.last_sequence;
+                    let last = process.appended;
                     let call = process.take(*no, answer);
                     if let Some(call) = call {
                         self.heard_by_task(run, &call, answer, last)?;
@@ -345,7 +345,7 @@ impl World<'_> {
         run: RunKey,
         call: &crate::guest::Call,
         answer: &Answer,
-        last: u64,
+        last: (u64, u64),
     ) -> Checked {
         match answer {
             Answer::Outcome(outcome) => {
@@ -366,9 +366,12 @@ impl World<'_> {
                     "{run:?} heard of another's record: {call:?}, {answer:?}"
                 );
                 hold!(
-                    *sequence > last,
+                    (call.no > last.0) == (*sequence > last.1),
                     "stream positions exact",
-                    "{run:?} appended {sequence} after {last}"
+                    "{run:?} appended {sequence} in call {} and {} in call {}",
+                    call.no,
+                    last.1,
+                    last.0
                 );
             }
             Answer::Token(_) | Answer::Counted | Answer::Refused => {}
