@@ -2,7 +2,7 @@
 
 use helmr_domain::run::{Command, Effect, Run as Machine, State, decide};
 use helmr_domain::timer::Purpose;
-use helmr_domain::{Event, EventKind, Moment, RunId};
+use helmr_domain::{Event, EventKind, Moment, Refusal, RunId};
 
 use super::row::{self, RunRow};
 use super::write::{self, NewRun};
@@ -112,26 +112,36 @@ pub(crate) async fn create(tx: &mut Tx, new: NewRun<'_>, at: Moment) -> Result<R
 /// Finds the run of an attempt that a worker holds.
 ///
 /// # Errors
-/// `Stale` if the lease or the attempt is over.
+/// `Stale` if the lease is over. `Refused(RunNotInState)` if only the attempt is: the machine and what else runs in it
+/// is the worker's as before.
 pub(crate) async fn fenced(tx: &mut Tx, fence: RunFence) -> Result<RunRow> {
     let row = told_of(tx, fence).await?;
     if row.run.state.attempt() == Some(fence.attempt) {
         Ok(row)
     } else {
-        Err(Error::Stale)
+        Err(attempt_over(&row))
     }
+}
+
+fn attempt_over(row: &RunRow) -> Error {
+    let status = row.run.state.status().as_str();
+    Refusal::RunNotInState { status }.into()
 }
 
 /// Finds the run of an attempt that a worker holds or, since its lease began, held last.
 ///
 /// # Errors
-/// `Stale` if the lease is over, or the attempt is not the last one.
+/// `Stale` if the lease is over, or the run is not in the machine's workspace; `Refused(RunNotInState)` if the attempt is
+/// not the last one.
 pub(crate) async fn told_of(tx: &mut Tx, fence: RunFence) -> Result<RunRow> {
     lease::check(tx, fence.lease).await?;
     let row = row::find(tx, fence.run_id).await?.ok_or(Error::Stale)?;
     let queued = matches!(row.run.state.state, State::Queued { .. });
-    if row.run.workspace_id != fence.lease.workspace_id || row.attempt != fence.attempt || queued {
+    if row.run.workspace_id != fence.lease.workspace_id {
         return Err(Error::Stale);
+    }
+    if row.attempt != fence.attempt || queued {
+        return Err(attempt_over(&row));
     }
     Ok(row)
 }

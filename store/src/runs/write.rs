@@ -22,7 +22,7 @@ sql! {
             not_before_at, ttl_at, started, dispatch_attempts, active_us, max_duration_us, retry,
             metadata, priority, queue, provenance, consumed, entries, created_at
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', 1, $12, $12, $13, 0, 0, 0,
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', 1, $12, 0, $13, 0, 0, 0,
             $14, $15, '{}', $16, $17, $18, 0, 0, $12)";
 }
 
