@@ -12,7 +12,7 @@ mod end;
 mod read;
 mod row;
 
-pub(crate) use end::{Next, create_run, end_run, expire, stop_run};
+pub(crate) use end::{Next, Why, create_run, end_run, expire, stop_run};
 pub(crate) use row::{SessionRow, find};
 
 use crate::idempotency::Idempotency;
@@ -46,6 +46,8 @@ pub struct Session {
     pub error: Option<Failure>,
     pub created_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// What whoever cancelled it said.
+    pub cancel_text: Option<String>,
 }
 
 /// What an open session does.
@@ -95,7 +97,12 @@ pub struct RunOptions {
     pub max_duration: Option<Duration>,
     /// `None`: the task's.
     pub ttl: Option<Duration>,
-    pub priority: i64,
+    /// `None`: that of the task's queue.
+    #[serde(default)]
+    pub priority: Option<i64>,
+    /// `None`: that of the task's queue.
+    #[serde(default)]
+    pub concurrency_key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::idempotency::{Idempotency, Origin};
 
 pub use append::{append_output, send_input};
-pub(crate) use position::{consume, has_unread, next_unread};
+pub(crate) use position::{consume, give_back, has_unread, next_unread};
 pub use read::{find, list, list_records, peek};
 pub(crate) use row::to_value;
 

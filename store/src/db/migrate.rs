@@ -10,11 +10,18 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "create_tables",
-    text: include_str!("../../migrations/0001_create_tables.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "create_tables",
+        text: include_str!("../../migrations/0001_create_tables.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "runs",
+        text: include_str!("../../migrations/0002_runs.sql"),
+    },
+];
 
 /// Taken by whoever migrates a PostgreSQL database.
 const ADVISORY_LOCK: i64 = 0x68_65_6c_6d_72;
@@ -133,18 +140,26 @@ mod tests {
 
     #[test]
     fn a_database_with_another_history_is_refused() {
-        let right = vec![(1, checksum(MIGRATIONS[0].text))];
+        let right: Vec<_> = MIGRATIONS
+            .iter()
+            .map(|known| (known.number, checksum(known.text)))
+            .collect();
         assert!(missing(&right, MIGRATIONS).unwrap().is_empty());
+        assert_eq!(
+            missing(&right[..1], MIGRATIONS).unwrap().len(),
+            MIGRATIONS.len() - 1
+        );
         assert_eq!(missing(&[], MIGRATIONS).unwrap().len(), MIGRATIONS.len());
         let changed = vec![(1, checksum("other"))];
         assert!(matches!(
             missing(&changed, MIGRATIONS),
             Err(Error::Migration { number: 1 })
         ));
-        let later = vec![right[0].clone(), (2, checksum("later"))];
+        let mut later = right;
+        later.push((1_000, checksum("later")));
         assert!(matches!(
             missing(&later, MIGRATIONS),
-            Err(Error::Migration { number: 2 })
+            Err(Error::Migration { number: 1_000 })
         ));
     }
 

@@ -37,7 +37,7 @@ impl SessionRow {
     /// Whether its time is over.
     pub(crate) fn is_due(&self, at: Moment) -> bool {
         let expires_at = self.session.expires_at;
-        expires_at.is_some_and(|expires_at| at.now >= expires_at)
+        expires_at.is_some_and(|expires_at| at.wall >= expires_at)
     }
 
     pub(super) const fn machine(&self) -> Machine {
@@ -54,7 +54,7 @@ macro_rules! select {
         "SELECT s.id, s.organization_id, s.project_id, s.environment_id, s.external_id, s.task_id,
             s.task_row_id, s.deployment_id, s.workspace_id, s.workspace_given, s.status,
             s.ended_at, s.active_run_id, s.last_run_id, s.runs, s.payload, s.run_options,
-            s.metadata, s.tags, s.expires_at, s.result, s.error, s.created_at, r.status
+            s.metadata, s.tags, s.expires_at, s.result, s.error, s.created_at, s.cancel_text, r.status
         FROM sessions s
         LEFT JOIN runs r ON r.id = s.active_run_id
         "
@@ -93,7 +93,7 @@ sql! {
 
     SAVE = "UPDATE sessions
         SET status = $2, ended_at = $3, active_run_id = $4, last_run_id = $5, runs = $6,
-            result = $7, error = $8
+            result = $7, error = $8, cancel_text = $9
         WHERE id = $1";
 }
 
@@ -127,6 +127,7 @@ fn read(mut row: Row) -> Result<SessionRow> {
     let result = row.take("result")?;
     let error: Option<Json<Failure>> = row.take("error")?;
     let created_at = row.take("created_at")?;
+    let cancel_text = row.take("cancel_text")?;
     let run_status: Option<String> = row.take("run status")?;
     let activity = match run_status.and_then(|status| status.parse::<Status>().ok()) {
         Some(Status::Queued) => Activity::Queued,
@@ -157,6 +158,7 @@ fn read(mut row: Row) -> Result<SessionRow> {
             error: error.map(|Json(error)| error),
             created_at,
             ended_at,
+            cancel_text,
         },
         runs,
         options,
@@ -270,7 +272,8 @@ pub(super) async fn save(tx: &mut Tx, row: &SessionRow) -> Result<()> {
             session.last_run,
             row.runs,
             session.result.as_ref().map(JsonValue::to_string),
-            session.error.as_ref().map(Json)
+            session.error.as_ref().map(Json),
+            session.cancel_text
         ],
     )
     .await

@@ -35,7 +35,7 @@ on_both! {
         assert!(!first.reused && again.reused);
         assert_eq!((again.session.id, again.run.id), (first.session.id, first.run.id));
         // Its run has ended: another one begins.
-        runs::cancel(&world.store, world.scope, first.run.id, world.at()).await?;
+        runs::cancel(&world.store, world.scope, first.run.id, None, world.at()).await?;
         let next = fresh(start(&world.store, named(&world, 1).await?).await?)?;
         assert_eq!(next.session.id, first.session.id);
         assert_eq!((next.run.number, next.reused), (2, true));
@@ -44,7 +44,7 @@ on_both! {
             matches!(refused, Err(Error::Refused(Refusal::SessionFingerprintMismatch))),
             "{:?}", refused.err()
         );
-        cancel(&world.store, world.scope, first.session.id, world.at()).await?;
+        cancel(&world.store, world.scope, first.session.id, None, world.at()).await?;
         let other = fresh(start(&world.store, named(&world, 2).await?).await?)?;
         assert_ne!(other.session.id, first.session.id);
         let found = sessions::find_by_external_id(&world.store, world.scope, "thread-1").await?;
@@ -84,7 +84,7 @@ on_both! {
         };
         let input = world.start_input("plain").await?;
         let first = fresh(start(&world.store, keyed(input.clone(), 1)).await?)?;
-        runs::cancel(&world.store, world.scope, first.run.id, world.at()).await?;
+        runs::cancel(&world.store, world.scope, first.run.id, None, world.at()).await?;
         let mut again = input.clone();
         again.at = world.at();
         let Kept::Replayed { answer, sealed } = start(&world.store, keyed(again, 1)).await? else {
@@ -153,7 +153,7 @@ on_both! {
     async fn cancelling_a_session_stops_its_run(world) {
         let live = world.live("plain").await?;
         for _ in 0..2 {
-            let session = cancel(&world.store, world.scope, live.session, world.at()).await?;
+            let session = cancel(&world.store, world.scope, live.session, None, world.at()).await?;
             assert_eq!(session.state.as_str(), "cancelled");
         }
         assert!(world.run(live.run).await?.state.stop.is_some());
