@@ -10,10 +10,12 @@ mod error;
 mod refusal;
 
 mod credential;
+mod declared;
 mod keyring;
 mod schema;
 
 mod hub;
+mod news;
 mod state;
 
 mod http;

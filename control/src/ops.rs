@@ -7,6 +7,7 @@ pub(crate) mod deployments;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod mismatch;
+pub(crate) mod public_tokens;
 pub(crate) mod runs;
 pub(crate) mod secrets;
 pub(crate) mod sessions;

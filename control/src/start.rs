@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::credential::{self, Kind};
+use crate::declared::Declared;
 use crate::entropy::{self, NoRandomness};
 use crate::hub::Hub;
+use crate::news::News;
 use crate::state::{Installation, Parts};
 use crate::{Config, Control, Database, keyring, loops};
 
@@ -90,6 +92,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         settings: config.settings,
         clock: config.clock,
         hub: Hub::default(),
+        news: News::default(),
+        declared: Declared::default(),
         schemas: crate::schema::Cache::default(),
         ending: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -97,6 +101,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         runs: std::sync::Mutex::default(),
         touched: std::sync::Mutex::default(),
     });
+    let news = control.news.clone();
+    control
+        .tasks
+        .spawn(news.run(control.store.hints(), control.ending.clone()));
     loops::spawn(&control);
     Ok(Running {
         control,

@@ -10,8 +10,10 @@ use helmr_store::{Store, setup};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::declared::Declared;
 use crate::entropy::{self, NoRandomness};
 use crate::hub::Hub;
+use crate::news::News;
 use crate::{ApiError, Clock, Settings, keyring, schema};
 
 /// The control plane. Cheap to clone.
@@ -27,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
+    pub(crate) news: News,
+    pub(crate) declared: Declared,
     pub(crate) schemas: schema::Cache,
     /// Cancelled when the server is to end: followers end, loops return.
     pub(crate) ending: CancellationToken,
@@ -71,7 +75,8 @@ impl Control {
 
     /// The instant and the randomness of one operation.
     pub(crate) fn moment(&self) -> Result<Moment, NoRandomness> {
-        Ok(Moment::new(self.now(), entropy::bytes()?))
+        let moment = Moment::new(self.now(), entropy::bytes()?);
+        Ok(moment.with_wall(self.clock.wall()))
     }
 
     /// An environment and its keys. Names and keys of environments do not change while the process lives.

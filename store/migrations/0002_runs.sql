@@ -31,7 +31,6 @@ ALTER TABLE runs ADD COLUMN stop_text {text};
 ALTER TABLE runs ADD COLUMN cancel_text {text};
 ALTER TABLE runs ADD COLUMN cancel_requested_at {int};
 UPDATE runs SET cancel_requested_at = ended_at WHERE status = 'cancelled';
-ALTER TABLE sessions ADD COLUMN cancel_text {text};
 
 -- Bytes of output and log entries that are kept, over all attempts.
 ALTER TABLE runs ADD COLUMN log_bytes {int} NOT NULL DEFAULT 0;

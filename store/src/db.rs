@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::{Hint, Result};
 
-pub(crate) use row::Row;
+pub(crate) use row::{Row, Rows};
 pub(crate) use statement::{Statement, sql};
 pub(crate) use tx::Tx;
 pub(crate) use value::{FromValue, Json, ToValue, Value, params};
@@ -77,6 +77,9 @@ impl Db {
         }
     }
 }
+
+/// What one piece of a list may weigh, whatever its limit says: rows may be large, and many may be read at once.
+pub(crate) const PIECE_BYTES: usize = 3 << 20;
 
 sql! {
     PING = "SELECT 1 FROM schema_migrations WHERE number = 1";

@@ -102,8 +102,10 @@ pub struct Sandbox {
     pub definition: Value,
 }
 
+/// A stream as one task declares it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stream {
+    pub task_id: ResourceName,
     pub direction: Direction,
     pub name: StreamName,
     pub schema: Value,

@@ -3,8 +3,8 @@
 use helmr_domain::{EventKind, Moment, RunId, Scope, SessionId, Timestamp, WorkspaceId};
 use serde_json::{Map, Value};
 
-use crate::db::{Row, Tx, params, sql};
-use crate::{Hint, Result, Store, Subject};
+use crate::db::{PIECE_BYTES, Row, Tx, params, sql};
+use crate::{Hint, Page, Result, Store, Subject};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -37,7 +37,7 @@ sql! {
         LIMIT $6";
 }
 
-/// A subject's events after a sequence, ascending.
+/// A subject's events after a sequence, ascending: as many as one piece may weigh.
 ///
 /// # Errors
 /// If the database fails.
@@ -48,24 +48,38 @@ pub async fn list(
     after: u64,
     limit: u32,
 ) -> Result<Vec<Event>> {
+    Ok(page(store, scope, subject, after, limit).await?.items)
+}
+
+/// As [`list`], with where to go on.
+///
+/// # Errors
+/// If the database fails.
+pub async fn page(
+    store: &Store,
+    scope: Scope,
+    subject: Subject,
+    after: u64,
+    limit: u32,
+) -> Result<Page<Event, u64>> {
     store
         .read((scope, subject, after, limit), |tx, input| {
             let (scope, subject, after, limit) = *input;
             Box::pin(async move {
-                let found = tx
-                    .rows(
-                        &LIST,
-                        params![
-                            subject.text(),
-                            scope.organization,
-                            scope.project,
-                            scope.environment,
-                            after,
-                            limit
-                        ],
-                    )
-                    .await?;
-                found.into_iter().map(read).collect()
+                let bound = params![
+                    subject.text(),
+                    scope.organization,
+                    scope.project,
+                    scope.environment,
+                    after,
+                    u64::from(limit) + 1
+                ];
+                let found = tx.rows_within(&LIST, bound, PIECE_BYTES).await?;
+                let events = found.rows.into_iter().map(read);
+                let events = events.collect::<Result<Vec<_>>>()?;
+                Ok(Page::cut_within(events, limit, found.cut, |event| {
+                    event.sequence
+                }))
             })
         })
         .await

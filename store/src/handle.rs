@@ -8,7 +8,7 @@ use crate::db::{Db, Tx, Work};
 use crate::{Hint, Result};
 
 /// How many hints a slow listener may fall behind before it must look at everything again.
-const HINTS: usize = 1_024;
+const HINTS: usize = 4_096;
 
 /// A store. Cheap to clone; the database is closed when the last clone goes.
 #[derive(Clone)]

@@ -2,9 +2,11 @@
 
 use helmr_domain::stream::Direction;
 use helmr_domain::timer::Clock;
-use helmr_domain::{DeploymentId, RunId, SessionId, StreamName, Timestamp, TokenId, WorkspaceId};
+use helmr_domain::{
+    DeploymentId, PublicTokenId, RunId, SessionId, StreamName, Timestamp, TokenId, WorkspaceId,
+};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Hint {
     /// The assignment of a workspace is another: the outbox has it.
     Assignment(WorkspaceId),
@@ -20,6 +22,8 @@ pub enum Hint {
     Log(RunId),
     /// A timer was armed: the earliest one may be an earlier one.
     Timer { clock: Clock, due_at: Timestamp },
+    /// A public access token was revoked.
+    PublicToken(PublicTokenId),
     /// There may be something to place.
     Queue,
 }

@@ -9,11 +9,14 @@ use serde_json::Value;
 
 mod create;
 mod end;
+mod list;
 mod read;
 mod row;
+mod tags;
+mod update;
 
 pub(crate) use end::{Next, Why, create_run, end_run, expire, stop_run};
-pub(crate) use row::{SessionRow, find};
+pub(crate) use row::{SessionRow, find, next_position};
 
 use crate::idempotency::Idempotency;
 use crate::runs::Run;
@@ -21,6 +24,7 @@ use crate::runs::Run;
 pub use create::start;
 pub use end::{cancel, close};
 pub use read::{find_by_external_id, get, list};
+pub use update::{Update, update};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
@@ -44,10 +48,10 @@ pub struct Session {
     pub result: Option<Value>,
     /// Of the last run, if it failed.
     pub error: Option<Failure>,
+    /// What whoever cancelled it gave as the reason.
+    pub cancel_text: Option<String>,
     pub created_at: Timestamp,
     pub ended_at: Option<Timestamp>,
-    /// What whoever cancelled it said.
-    pub cancel_text: Option<String>,
 }
 
 /// What an open session does.
@@ -119,4 +123,6 @@ pub struct Filter {
     pub status: Option<String>,
     pub task_id: Option<String>,
     pub external_id: Option<String>,
+    pub workspace: Option<WorkspaceId>,
+    pub tag: Option<String>,
 }

@@ -1,9 +1,11 @@
 //! Streams of a session: records in order, and what the session has read of them.
 
 mod append;
+mod declared;
 mod position;
 mod read;
 mod row;
+mod transcript;
 
 use helmr_domain::stream::Direction;
 use helmr_domain::{Moment, RecordId, RunId, Scope, SessionId, StreamName, Timestamp};
@@ -12,9 +14,11 @@ use serde_json::Value;
 use crate::idempotency::{Idempotency, Origin};
 
 pub use append::{append_output, send_input};
+pub use declared::{Declared, declared};
 pub(crate) use position::{consume, give_back, has_unread, next_unread};
-pub use read::{find, list, list_records, peek};
-pub(crate) use row::to_value;
+pub use read::{StreamPlace, list, list_records, peek};
+pub(crate) use row::{is_declared, to_value};
+pub use transcript::{ListTranscript, transcript};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -24,10 +28,15 @@ pub struct Record {
     pub stream: StreamName,
     /// From 1.
     pub sequence: u64,
+    /// From 1, over all streams of the session.
+    pub position: u64,
+    /// The run that was active.
     pub run_id: Option<RunId>,
     pub data: Value,
     pub correlation_id: Option<String>,
     pub content_type: String,
+    /// The run that it started, if the session was idle.
+    pub started_run: Option<RunId>,
     pub created_at: Timestamp,
 }
 
@@ -48,8 +57,6 @@ pub struct Sent {
     pub record: Record,
     /// It was there before, by its key.
     pub existed: bool,
-    /// The run that it started, if the session was idle.
-    pub started_run: Option<RunId>,
 }
 
 #[derive(Clone)]
@@ -98,7 +105,7 @@ pub struct Peek {
 pub struct SessionStream {
     pub direction: Direction,
     pub name: StreamName,
-    pub schema: Value,
     pub last_sequence: u64,
+    pub last_record_at: Option<Timestamp>,
     pub unread: u64,
 }

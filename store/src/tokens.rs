@@ -1,6 +1,7 @@
 //! Tokens: made by tasks and clients, completed once.
 
 mod change;
+mod list;
 mod read;
 mod row;
 
@@ -67,4 +68,6 @@ pub struct Completion {
 pub struct Filter {
     pub status: Option<String>,
     pub run: Option<RunId>,
+    pub session: Option<SessionId>,
+    pub tag: Option<String>,
 }

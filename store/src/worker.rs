@@ -25,7 +25,7 @@ pub use place::{Kind as PlacedKind, PlaceNext, Placed, place_next};
 pub use reap::{Reaped, reap_expired_leases};
 pub use registry::{
     Auth, Register, Registered, Report, Worker, connected, disconnected, find_by_credential, get,
-    list, register,
+    list, page, register,
 };
 pub use report::{
     Captured, CapturedVersion, Failed, MachineFence, MachineReport, Parked, Stopped,

@@ -29,6 +29,9 @@ pub struct Session {
     pub result: Option<Value>,
     /// Why the last run failed.
     pub error: Option<Value>,
+    /// What whoever cancelled it gave as the reason.
+    #[serde(default)]
+    pub cancel_reason: Option<String>,
     pub created_at: Time,
     pub ended_at: Option<Time>,
 }
@@ -86,6 +89,12 @@ pub struct StartSession {
     /// How long the run may be queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Span>,
+    /// Higher goes first in the queue; that of the task's queue unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// Runs with different keys are counted apart in the task's queue: 1 to 128 characters; that of the queue unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     /// At most 10, of at most 128 characters each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -126,6 +135,23 @@ pub struct ListSessions {
     pub task: Option<String>,
     /// Only those with this external id.
     pub external_id: Option<String>,
+    /// Only those with this tag.
+    pub tag: Option<String>,
+    /// Only those in this workspace.
+    pub workspace_id: Option<String>,
+}
+
+/// Changes what people note about a session. What is absent stays as it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateSession {
+    /// All of its tags: at most 10, of at most 128 characters each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// All of its metadata: an object of at most 256 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Map<String, Value>>,
 }
 
 /// Closes a session. Its runs have ended; nothing can be sent to it any more.
@@ -137,7 +163,7 @@ pub struct CloseSession {}
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelSession {
-    /// For people: ends up in the server's log.
+    /// For people and for the task: at most 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

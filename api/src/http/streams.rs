@@ -46,7 +46,8 @@ pub struct SendInput {
     pub data: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// The same key on the same stream again is answered with the first record. `Idempotency-Key` does the same.
+    /// The same key on the same stream again is answered with the first record; another stream has keys of its own.
+    /// `Idempotency-Key` is for the request, and holds for the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
@@ -54,7 +55,7 @@ pub struct SendInput {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RecordAnswer {
     pub record: Record,
-    /// The run that the record started, if the session was idle.
+    /// The run that the record started, if the session was idle. A repeated record names it again.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub started_run_id: Option<RunId>,
@@ -69,6 +70,38 @@ pub struct ListRecords {
     pub limit: Option<u32>,
     /// After this sequence.
     pub cursor: Option<String>,
+    /// Only records of this correlation id.
+    pub correlation_id: Option<String>,
+}
+
+/// A record among those of all streams of its session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TranscriptRecord {
+    /// From 1, without gaps, over all streams. Give it as `cursor` or `Last-Event-ID` for what follows.
+    pub position: u64,
+    pub direction: Direction,
+    pub stream: String,
+    /// The run that was active: the one that wrote an output.
+    #[schema(value_type = Option<String>)]
+    pub run_id: Option<RunId>,
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// Which records of a session.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListTranscript {
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// After this position.
+    pub cursor: Option<String>,
+    /// Only input, or only output.
+    #[param(value_type = Option<Direction>)]
+    pub direction: Option<Direction>,
+    /// Only records of streams of this name.
+    pub stream: Option<String>,
     /// Only records of this correlation id.
     pub correlation_id: Option<String>,
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::streams::Direction;
+
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Task {
     /// As the project names it: what `session start` takes.
@@ -21,6 +23,18 @@ pub struct Task {
     pub secret_names: Vec<String>,
     /// JSON Schema of the payload; null where the task takes none.
     pub payload_schema: Option<Value>,
+    /// The streams that it declares, by direction and name.
+    #[serde(default)]
+    pub streams: Vec<TaskStream>,
+}
+
+/// A stream as a task declares it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskStream {
+    pub name: String,
+    pub direction: Direction,
+    /// JSON Schema of a record's data.
+    pub schema: Value,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -24,6 +24,9 @@ pub struct Token {
     pub session_id: Option<SessionId>,
     pub created_at: Time,
     pub completed_at: Option<Time>,
+    /// When it was completed, expired or cancelled.
+    #[serde(default)]
+    pub ended_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,6 +51,10 @@ pub struct CreateToken {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
+    /// Origins from which browsers may use its public access token: at most 20, such as `https://app.example.com`. None:
+    /// any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<String>,
 }
 
 /// The answer to a creation: the only one with the token's secrets.
@@ -109,4 +116,8 @@ pub struct ListTokens {
     pub status: Option<TokenStatus>,
     /// Only those that this run made.
     pub run_id: Option<String>,
+    /// Only those that runs of this session made.
+    pub session_id: Option<String>,
+    /// Only those with this tag.
+    pub tag: Option<String>,
 }

@@ -227,6 +227,11 @@ async fn find_public(control: &Control, bearer: &str) -> Result<PublicToken, Api
     let token = public_tokens::find(&control.store, hash)
         .await?
         .ok_or_else(|| invalid("the public access token is not known here"))?;
+    check_valid(control, &token)?;
+    Ok(token)
+}
+
+fn check_valid(control: &Control, token: &PublicToken) -> Result<(), ApiError> {
     if token.revoked_at.is_some() {
         return Err(invalid("the public access token is revoked"));
     }
@@ -234,7 +239,19 @@ async fn find_public(control: &Control, bearer: &str) -> Result<PublicToken, Api
     if token.expires_at.is_some_and(|at| now >= at) {
         return Err(invalid("the public access token has expired"));
     }
-    Ok(token)
+    Ok(())
+}
+
+/// Looks again whether a public access token holds, for whoever goes on by it.
+///
+/// # Errors
+/// `invalid_credential` once it is revoked or has expired.
+pub(crate) async fn check_still_valid(
+    control: &Control,
+    token: &PublicToken,
+) -> Result<(), ApiError> {
+    let now = public_tokens::get(&control.store, token.scope, token.id).await?;
+    check_valid(control, now.as_ref().unwrap_or(token))
 }
 
 fn check_origin(token: &PublicToken, headers: &HeaderMap) -> Result<(), ApiError> {

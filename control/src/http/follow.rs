@@ -10,15 +10,15 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use helmr_api::error::Code;
-use helmr_store::Hint;
+use helmr_domain::Timestamp;
 use http::header::ACCEPT;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::broadcast;
 
 use super::cursor;
+use crate::news::{Subscription, Topic};
 use crate::{ApiError, Control};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -94,13 +94,18 @@ pub(crate) trait Source: Send + 'static {
         after: u64,
     ) -> impl Future<Output = Result<Batch<Self::Item>, ApiError>> + Send;
 
-    /// Whether `hint` may mean news.
-    fn concerns(&self, hint: &Hint) -> bool;
+    /// What may bring news.
+    fn topics(&self) -> Vec<Topic>;
+
+    /// When to look whatever happens: the right to follow may end by then.
+    fn until(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 struct Follower<S> {
     source: S,
-    hints: broadcast::Receiver<Hint>,
+    subscription: Subscription,
     control: Control,
     after: u64,
     look_now: bool,
@@ -110,9 +115,9 @@ struct Follower<S> {
 /// Answers with `source` from `after` on, until it ends or the server does.
 pub(crate) fn follow<S: Source>(control: &Control, after: u64, source: S) -> Response {
     let follower = Follower {
-        source,
         // Before the first look, so that nothing falls between look and wait.
-        hints: control.store.hints(),
+        subscription: control.news.subscribe(source.topics()),
+        source,
         control: control.clone(),
         after,
         look_now: true,
@@ -144,20 +149,19 @@ fn events<S: Source>(follower: Follower<S>) -> impl Stream<Item = Result<Event, 
 impl<S: Source> Follower<S> {
     /// Waits until a look may bring something. False: the server ends.
     async fn wait(&mut self) -> bool {
-        let look_anyway = tokio::time::sleep(LOOK_ANYWAY);
-        tokio::pin!(look_anyway);
-        loop {
-            tokio::select! {
-                () = self.control.ending.cancelled() => return false,
-                () = &mut look_anyway => return true,
-                hint = self.hints.recv() => match hint {
-                    Ok(hint) if self.source.concerns(&hint) => return true,
-                    Ok(_) => {}
-                    // Some were missed: one of them may have been ours.
-                    Err(broadcast::error::RecvError::Lagged(_)) => return true,
-                    Err(broadcast::error::RecvError::Closed) => return false,
-                },
+        let until = self.source.until();
+        let clock = &self.control.clock;
+        let due = async {
+            match until {
+                Some(until) => clock.sleep_until(until).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            () = self.control.ending.cancelled() => false,
+            () = tokio::time::sleep(LOOK_ANYWAY) => true,
+            () = self.subscription.news() => true,
+            () = due => true,
         }
     }
 

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
+use super::caller::Access;
 use crate::{ApiError, Control};
 
 const LONGEST: usize = 512;
@@ -46,6 +47,16 @@ pub(crate) struct Request {
 }
 
 impl IdempotencyKey {
+    /// The key among those of a public access token, if one is used: its bearer cannot tell which keys others have used,
+    /// nor use one up.
+    pub(crate) fn of_access(self, access: &Access) -> Self {
+        // A line's end cannot stand in a header, so no other key looks like this.
+        Self(match (self.0, access.public_token()) {
+            (Some(key), Some(token)) => Some(format!("{token}\n{key}")),
+            (key, _) => key,
+        })
+    }
+
     /// Joins the key, if there is one, to the request that it came with.
     pub(crate) fn of(self, operation: &str, body: &Value) -> Result<Option<Request>, ApiError> {
         self.0
@@ -72,7 +83,12 @@ fn request_hash(operation: &str, body: &Value) -> Result<[u8; 32], ApiError> {
 
 /// The answer to a creation that was kept.
 pub(crate) fn replayed(answer: Value) -> Response {
-    let mut response = (StatusCode::CREATED, Json(answer)).into_response();
+    replayed_as(StatusCode::CREATED, answer)
+}
+
+/// As [`replayed`], where the first answer may have had another status.
+pub(crate) fn replayed_as(status: StatusCode, answer: Value) -> Response {
+    let mut response = (status, Json(answer)).into_response();
     response.headers_mut().insert(
         IDEMPOTENCY_REPLAYED_HEADER,
         HeaderValue::from_static("true"),

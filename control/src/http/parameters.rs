@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use helmr_api::error::Code;
+use helmr_domain::InvalidId;
 use http::Uri;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -97,6 +98,19 @@ impl<T: DeserializeOwned> FromRequestParts<Control> for Query<T> {
                 ApiError::new(Code::InvalidQuery, format!("the query is invalid: {cause}"))
             })
     }
+}
+
+/// Reads an id out of a query.
+///
+/// # Errors
+/// `invalid_query`, naming the parameter.
+pub(crate) fn id<T: FromStr<Err = InvalidId>>(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, ApiError> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|error| ApiError::new(Code::InvalidQuery, format!("{name}: {error}")))
 }
 
 fn is_scope(pair: &&str) -> bool {

@@ -67,14 +67,26 @@ fn api() -> OpenApiRouter<Control> {
             v1::sessions::read::list_sessions,
             v1::sessions::start::start_session
         ))
-        .routes(routes!(v1::sessions::read::get_session))
+        .routes(routes!(
+            v1::sessions::read::get_session,
+            v1::sessions::update::update_session
+        ))
         .routes(routes!(v1::sessions::read::list_session_runs))
+        .routes(routes!(v1::sessions::events::list_session_events))
+        .routes(routes!(v1::sessions::transcript::list_transcript))
         .routes(routes!(v1::sessions::end::close_session))
         .routes(routes!(v1::sessions::end::cancel_session))
         .routes(routes!(v1::streams::read::list_streams))
+        .routes(routes!(
+            v1::public_tokens::read::list_public_tokens,
+            v1::public_tokens::create::create_public_token
+        ))
+        .routes(routes!(v1::public_tokens::read::get_public_token))
+        .routes(routes!(v1::public_tokens::revoke::revoke_public_token))
         .routes(routes!(v1::runs::read::list_runs))
         .routes(routes!(v1::runs::read::get_run))
         .routes(routes!(v1::runs::cancel::cancel_run))
+        .routes(routes!(v1::runs::retry::retry_run))
         .routes(routes!(v1::runs::events::list_run_events))
         .routes(routes!(v1::runs::logs::list_run_logs))
         .routes(routes!(

@@ -3,6 +3,7 @@
 pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod images;
+pub(crate) mod public_tokens;
 pub(crate) mod runs;
 pub(crate) mod sandboxes;
 pub(crate) mod sessions;

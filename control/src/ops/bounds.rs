@@ -18,6 +18,10 @@ const RECORD_KEY_BYTES: usize = 512;
 const REASON_CHARACTERS: usize = 1_024;
 const LONGEST_TOKEN: Duration = Duration::from_secs(365 * 86_400);
 const LONGEST_TTL: Duration = Duration::from_secs(30 * 86_400);
+/// For whom nothing else is said.
+const PUBLIC_TOKEN: Duration = Duration::from_secs(86_400);
+const ORIGINS: usize = 20;
+const ORIGIN_BYTES: usize = 300;
 const LIST_MOST: u32 = 200;
 const LIST_USUAL: u32 = 50;
 
@@ -60,6 +64,14 @@ pub(crate) fn tags(tags: &[String]) -> Result<(), ApiError> {
         text(&format!("tags[{at}]"), Some(tag), TAG_CHARACTERS)?;
     }
     Ok(())
+}
+
+/// What tells the runs of a queue apart.
+pub(crate) fn concurrency_key(key: Option<&str>) -> Result<(), ApiError> {
+    if key == Some("") {
+        return Err(exceeded("concurrency_key", "is empty".to_owned()));
+    }
+    text("concurrency_key", key, TAG_CHARACTERS)
 }
 
 pub(crate) fn metadata(metadata: &Map<String, Value>) -> Result<CanonicalJson, ApiError> {
@@ -156,6 +168,78 @@ pub(crate) fn token_timeout(timeout: Option<Duration>) -> Result<Duration, ApiEr
     Ok(timeout)
 }
 
+/// How long a public access token is valid.
+pub(crate) fn public_token_span(span: Option<Duration>) -> Result<Duration, ApiError> {
+    let span = span.unwrap_or(PUBLIC_TOKEN);
+    if span == Duration::ZERO || span > LONGEST_TOKEN {
+        return Err(exceeded(
+            "expires_in",
+            "must be more than nothing and at most 365d".to_owned(),
+        ));
+    }
+    Ok(span)
+}
+
+/// How often a public access token may be used. One that `reads` has no uses to count.
+pub(crate) fn max_uses(asked: Option<u32>, reads: bool) -> Result<Option<u64>, ApiError> {
+    match asked {
+        None => Ok(None),
+        Some(_) if reads => Err(exceeded(
+            "max_uses",
+            "reading spends no uses: leave it out for an output stream".to_owned(),
+        )),
+        Some(0) => Err(exceeded("max_uses", "must be at least 1".to_owned())),
+        Some(uses) => Ok(Some(u64::from(uses))),
+    }
+}
+
+/// Origins as browsers send them: scheme, host and maybe a port, in lower case.
+pub(crate) fn origins(origins: Vec<String>) -> Result<Vec<String>, ApiError> {
+    if origins.len() > ORIGINS {
+        return Err(exceeded(
+            "allowed_origins",
+            format!("has more than {ORIGINS} origins"),
+        ));
+    }
+    for (at, origin) in origins.iter().enumerate() {
+        if !is_origin(origin) {
+            return Err(exceeded(
+                &format!("allowed_origins[{at}]"),
+                format!(
+                    "`{}` is not an origin like https://app.example.com",
+                    origin.chars().take(100).collect::<String>()
+                ),
+            ));
+        }
+    }
+    Ok(origins)
+}
+
+/// The fetch standard's serialised origin: what stands in a browser's `Origin` header, to the byte.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return false;
+    };
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let host = uri.host().unwrap_or_default();
+    text.len() <= ORIGIN_BYTES
+        && text.is_ascii()
+        && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+        && !host.is_empty()
+        // No user, path, query or fragment, and no port that a browser leaves out.
+        && match uri.port_u16() {
+            Some(port) => port != usual && authority == format!("{host}:{port}"),
+            None => authority == host,
+        }
+}
+
 pub(crate) fn limit(asked: Option<u32>) -> Result<u32, ApiError> {
     match asked {
         None => Ok(LIST_USUAL),
@@ -183,6 +267,53 @@ mod tests {
         assert!(max_duration(Some(4)).is_err() && max_duration(Some(86_401)).is_err());
         assert_eq!(token_timeout(None).unwrap(), limits::TOKEN_TIMEOUT);
         assert!(token_timeout(Some(Duration::ZERO)).is_err());
+    }
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        for good in [
+            "https://app.example.com",
+            "http://localhost:3000",
+            "http://127.0.0.1:8080",
+            "https://[::1]:4443",
+        ] {
+            assert!(origins(vec![good.to_owned()]).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "app.example.com",
+            "https://",
+            "https://app.example.com/",
+            "https://app.example.com/path",
+            "https://App.example.com",
+            "https://app.example.com:443",
+            "http://app.example.com:80",
+            "https://me@app.example.com",
+            "https://app.example.com?x",
+            "https://app.example.com:",
+            "ftp://app.example.com",
+        ] {
+            let error = origins(vec![bad.to_owned()]).unwrap_err();
+            assert_eq!(error.code(), Code::LimitExceeded, "{bad}");
+            assert_eq!(error.details().unwrap()["path"], "allowed_origins[0]");
+        }
+        assert!(origins(vec!["https://a.example".to_owned(); 20]).is_ok());
+        assert!(origins(vec!["https://a.example".to_owned(); 21]).is_err());
+    }
+
+    #[test]
+    fn uses_are_counted_where_something_is_accepted() {
+        assert_eq!(max_uses(Some(3), false).unwrap(), Some(3));
+        assert!(max_uses(Some(0), false).is_err() && max_uses(Some(1), true).is_err());
+        assert!(max_uses(None, true).is_ok());
+        assert_eq!(
+            public_token_span(None).unwrap(),
+            Duration::from_secs(86_400)
+        );
+        assert!(public_token_span(Some(Duration::ZERO)).is_err());
+        assert!(public_token_span(Some(Duration::from_secs(366 * 86_400))).is_err());
     }
 
     #[test]

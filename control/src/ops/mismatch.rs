@@ -3,6 +3,7 @@
 use helmr_api::error::Code;
 use serde_json::{Value, json};
 
+use crate::schema::Schema;
 use crate::{ApiError, Control};
 
 /// Checks `data` against `schema`; `what` is what people call the data.
@@ -21,6 +22,19 @@ pub(crate) fn check(
         .schemas
         .get(schema)
         .map_err(|error| ApiError::internal(&error))?;
+    check_against(&schema, data, code, what)
+}
+
+/// As [`check`], against a compiled schema.
+///
+/// # Errors
+/// `code`.
+pub(crate) fn check_against(
+    schema: &Schema,
+    data: &Value,
+    code: Code,
+    what: &str,
+) -> Result<(), ApiError> {
     let found = schema.check(data);
     let Some(first) = found.first() else {
         return Ok(());

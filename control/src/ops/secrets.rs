@@ -37,8 +37,44 @@ pub(crate) fn seal(
         .map_err(|error| ApiError::internal(&error))
 }
 
+/// An answer as it goes out, and whether it was given before.
+pub(crate) struct Answer {
+    pub(crate) body: Value,
+    pub(crate) replayed: bool,
+}
+
+impl Answer {
+    /// The first answer, which has the secrets.
+    pub(crate) fn fresh(mut body: Value, secrets: Secrets) -> Self {
+        if let Some(fields) = body.as_object_mut() {
+            fields.extend(secrets);
+        }
+        Self {
+            body,
+            replayed: false,
+        }
+    }
+}
+
+/// An answer that was kept, with its secrets as long as they are.
+///
+/// # Errors
+/// `internal` if what was sealed does not open.
+pub(crate) fn replayed(
+    environment: &Environment,
+    context: &Context<'_>,
+    mut answer: Value,
+    sealed: Option<Vec<u8>>,
+) -> Result<Answer, ApiError> {
+    restore(environment, context, &mut answer, sealed)?;
+    Ok(Answer {
+        body: answer,
+        replayed: true,
+    })
+}
+
 /// Puts sealed secrets back into `answer`. Once they are dropped, `null` stays in their place.
-pub(crate) fn restore(
+fn restore(
     environment: &Environment,
     context: &Context<'_>,
     answer: &mut Value,

@@ -7,14 +7,14 @@ use helmr_api::http::streams::RecordAnswer;
 use helmr_domain::stream::Direction;
 use helmr_domain::{PublicTokenId, Scope, SessionId, StreamName};
 use helmr_store::idempotency::{Idempotency, Kept, Origin, Render, TaskCall};
-use helmr_store::streams::{self, AppendOutput, NewRecord, SendInput, Sent, SessionStream};
+use helmr_store::streams::{self, AppendOutput, NewRecord, SendInput, Sent};
 use helmr_store::worker::RunFence;
 use serde_json::{Value, json};
 
 use super::{bounds, mismatch};
 use crate::http::idempotency::Request;
 use crate::http::v1::streams::view;
-use crate::{ApiError, Control};
+use crate::{ApiError, Control, declared};
 
 pub(crate) const JSON: &str = "application/json";
 
@@ -37,8 +37,10 @@ pub(crate) async fn find(
     session: SessionId,
     direction: Direction,
     name: &StreamName,
-) -> Result<SessionStream, ApiError> {
-    streams::find(&control.store, scope, session, direction, name)
+) -> Result<declared::Stream, ApiError> {
+    let known = &control.declared;
+    known
+        .find(control, scope, session, direction, name)
         .await?
         .ok_or_else(|| {
             ApiError::new(
@@ -52,19 +54,12 @@ pub(crate) async fn find(
         })
 }
 
-fn check(control: &Control, stream: &SessionStream, given: Given) -> Result<NewRecord, ApiError> {
+fn check(stream: &declared::Stream, given: Given) -> Result<NewRecord, ApiError> {
     bounds::record(&given.data)?;
     bounds::correlation_id(given.correlation_id.as_deref())?;
     bounds::record_key(given.idempotency_key.as_deref())?;
-    // A stream without a schema takes everything; it is stored as an empty one or as null.
-    if !stream.schema.is_null() {
-        mismatch::check(
-            control,
-            &stream.schema,
-            &given.data,
-            Code::RecordInvalid,
-            "the record",
-        )?;
+    if let Some(schema) = stream {
+        mismatch::check_against(schema, &given.data, Code::RecordInvalid, "the record")?;
     }
     Ok(NewRecord {
         stream: given.stream,
@@ -80,7 +75,7 @@ fn for_client() -> Render<Sent> {
     Arc::new(|sent| {
         json!(RecordAnswer {
             record: view::record(&sent.record),
-            started_run_id: sent.started_run,
+            started_run_id: sent.record.started_run,
         })
     })
 }
@@ -99,7 +94,7 @@ pub(crate) async fn send(
     request: Option<Request>,
 ) -> Result<(Value, bool), ApiError> {
     let stream = find(control, scope, session, Direction::Input, &given.stream).await?;
-    let record = check(control, &stream, given)?;
+    let record = check(&stream, given)?;
     let input = SendInput {
         at: control.moment()?,
         scope,
@@ -132,7 +127,7 @@ pub(crate) async fn append(
     call_no: u64,
 ) -> Result<Value, ApiError> {
     let stream = find(control, scope, session, Direction::Output, &given.stream).await?;
-    let record = check(control, &stream, given)?;
+    let record = check(&stream, given)?;
     let render: Render<Sent> = Arc::new(|sent| json!(view::record(&sent.record)));
     let input = AppendOutput {
         at: control.moment()?,

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use super::bounds;
-use super::secrets::{self, Context, Secrets};
+use super::secrets::{self, Answer, Context, Secrets};
 use crate::credential::{self, Kind};
 use crate::http::idempotency::Request;
 use crate::http::v1::tokens::view;
@@ -25,6 +25,7 @@ pub(crate) struct NewToken {
     pub(crate) timeout: Duration,
     pub(crate) tags: Vec<String>,
     pub(crate) metadata: Map<String, Value>,
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 impl NewToken {
@@ -36,6 +37,7 @@ impl NewToken {
         timeout: Option<Duration>,
         tags: Vec<String>,
         metadata: Map<String, Value>,
+        allowed_origins: Vec<String>,
     ) -> Result<Self, ApiError> {
         bounds::tags(&tags)?;
         bounds::metadata(&metadata)?;
@@ -43,14 +45,9 @@ impl NewToken {
             timeout: bounds::token_timeout(timeout)?,
             tags,
             metadata,
+            allowed_origins: bounds::origins(allowed_origins)?,
         })
     }
-}
-
-/// An answer as it goes out, and whether it was given before.
-pub(crate) struct Answer {
-    pub(crate) body: Value,
-    pub(crate) replayed: bool,
 }
 
 /// The two secrets of a token, and their hashes.
@@ -164,26 +161,13 @@ async fn create(
         metadata: Value::Object(new.metadata),
         callback_hash: minted.callback_hash,
         public_hash: minted.public_hash,
-        allowed_origins: Vec::new(),
+        allowed_origins: new.allowed_origins,
         origin,
     };
     match tokens::create(&control.store, input).await? {
-        Kept::Fresh(token) => {
-            let mut body = without_secrets()(&token);
-            if let Some(fields) = body.as_object_mut() {
-                fields.extend(minted.secrets);
-            }
-            Ok(Answer {
-                body,
-                replayed: false,
-            })
-        }
-        Kept::Replayed { mut answer, sealed } => {
-            secrets::restore(environment, context, &mut answer, sealed)?;
-            Ok(Answer {
-                body: answer,
-                replayed: true,
-            })
+        Kept::Fresh(token) => Ok(Answer::fresh(without_secrets()(&token), minted.secrets)),
+        Kept::Replayed { answer, sealed } => {
+            secrets::replayed(environment, context, answer, sealed)
         }
     }
 }

@@ -21,6 +21,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "runs",
         text: include_str!("../../migrations/0002_runs.sql"),
     },
+    Migration {
+        number: 3,
+        name: "conversation",
+        text: include_str!("../../migrations/0003_conversation.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.
@@ -39,6 +44,8 @@ struct Dialect {
     text: &'static str,
     bytes: &'static str,
     strict: &'static str,
+    /// The texts of column `tags` of `o`, as a table `tag` of one column, `value`.
+    tags: &'static str,
 }
 
 const SQLITE: Dialect = Dialect {
@@ -47,6 +54,7 @@ const SQLITE: Dialect = Dialect {
     text: "TEXT",
     bytes: "BLOB",
     strict: " STRICT",
+    tags: "json_each(o.tags) AS tag",
 };
 
 const POSTGRES: Dialect = Dialect {
@@ -56,6 +64,7 @@ const POSTGRES: Dialect = Dialect {
     text: "TEXT COLLATE \"C\"",
     bytes: "BYTEA",
     strict: "",
+    tags: "json_array_elements_text(CAST(o.tags AS json)) AS tag (value)",
 };
 
 fn expand(text: &str, dialect: &Dialect) -> String {
@@ -64,6 +73,7 @@ fn expand(text: &str, dialect: &Dialect) -> String {
         .replace("{text}", dialect.text)
         .replace("{bytes}", dialect.bytes)
         .replace("{strict}", dialect.strict)
+        .replace("{tags of o}", dialect.tags)
 }
 
 /// Of the text before expansion, so that it is the same on both engines.

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use futures_util::TryStreamExt as _;
 use tokio::sync::broadcast;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::row::Scale;
 use super::tx::Engine;
-use super::{Row, Statement, Tx, Value, Work, migrate};
+use super::{Row, Rows, Statement, Tx, Value, Work, migrate};
 use crate::{DatabaseError, Error, Hint, Result};
 
 const CONNECTIONS: usize = 16;
@@ -187,27 +189,22 @@ impl Connection {
         &self,
         statement: &'static Statement,
         params: &[Value],
-    ) -> Result<Vec<Row>> {
+        mut scale: Scale,
+    ) -> Result<Rows> {
         let object = self.object()?;
         let prepared = object.prepare_cached(statement.text).await?;
-        let found = object.query(&prepared, &borrowed(params)).await?;
-        found
-            .iter()
-            .map(|row| {
-                let values = row
-                    .columns()
-                    .iter()
-                    .enumerate()
-                    .map(|(index, column)| {
-                        read(row, index, column.type_()).ok_or(Error::Corrupt {
-                            object: statement.name,
-                            column: "type",
-                        })
-                    })
-                    .collect::<Result<Vec<_>>>()?;
-                Ok(Row::new(statement, values))
-            })
-            .collect()
+        let found = object.query_raw(&prepared, params).await?;
+        let mut found = std::pin::pin!(found);
+        let mut rows = Vec::new();
+        while let Some(row) = found.try_next().await? {
+            let row = read_row(statement, &row)?;
+            if !scale.takes(&row) {
+                // What is still on its way is thrown away as it comes.
+                return Ok(Rows { rows, cut: true });
+            }
+            rows.push(row);
+        }
+        Ok(Rows { rows, cut: false })
     }
 
     pub(super) async fn run(&self, statement: &'static Statement, params: &[Value]) -> Result<u64> {
@@ -222,6 +219,21 @@ fn borrowed(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
         .iter()
         .map(|value| -> &(dyn ToSql + Sync) { value })
         .collect()
+}
+
+fn read_row(statement: &'static Statement, row: &tokio_postgres::Row) -> Result<Row> {
+    let values = row
+        .columns()
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            read(row, index, column.type_()).ok_or(Error::Corrupt {
+                object: statement.name,
+                column: "type",
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Row::new(statement, values))
 }
 
 fn read(row: &tokio_postgres::Row, index: usize, kind: &Type) -> Option<Value> {

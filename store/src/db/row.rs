@@ -8,6 +8,37 @@ pub(crate) struct Row {
     values: std::vec::IntoIter<Value>,
 }
 
+/// Rows up to a weight.
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<Row>,
+    /// More were found than the weight allowed.
+    pub(crate) cut: bool,
+}
+
+/// Weighs rows while they are read.
+pub(super) struct Scale {
+    left: usize,
+    empty: bool,
+}
+
+impl Scale {
+    pub(super) const fn new(most_bytes: usize) -> Self {
+        Self {
+            left: most_bytes,
+            empty: true,
+        }
+    }
+
+    /// Whether a row fits. The first one always does.
+    pub(super) fn takes(&mut self, row: &Row) -> bool {
+        let weight: usize = row.values.as_slice().iter().map(Value::weight).sum();
+        let fits = self.empty || weight <= self.left;
+        self.empty = false;
+        self.left = self.left.saturating_sub(weight);
+        fits
+    }
+}
+
 impl Row {
     pub(crate) fn new(statement: &'static Statement, values: Vec<Value>) -> Self {
         Self {

@@ -1,7 +1,8 @@
 //! An open transaction.
 
 use super::postgres::Connection;
-use super::{Row, Statement, Value};
+use super::row::Scale;
+use super::{Row, Rows, Statement, Value};
 use crate::{Error, Hint, Result};
 
 pub(crate) struct Tx {
@@ -36,9 +37,20 @@ impl Tx {
         statement: &'static Statement,
         params: &[Value],
     ) -> Result<Vec<Row>> {
+        Ok(self.rows_within(statement, params, usize::MAX).await?.rows)
+    }
+
+    /// The first rows of a statement, up to a weight. The first row comes whatever it weighs.
+    pub(crate) async fn rows_within(
+        &mut self,
+        statement: &'static Statement,
+        params: &[Value],
+        most_bytes: usize,
+    ) -> Result<Rows> {
+        let scale = Scale::new(most_bytes);
         match &self.engine {
-            Engine::Sqlite(connection) => sqlite_rows(connection, statement, params),
-            Engine::Postgres(connection) => connection.rows(statement, params).await,
+            Engine::Sqlite(connection) => sqlite_rows(connection, statement, params, scale),
+            Engine::Postgres(connection) => connection.rows(statement, params, scale).await,
         }
     }
 
@@ -84,7 +96,8 @@ fn sqlite_rows(
     connection: &rusqlite::Connection,
     statement: &'static Statement,
     params: &[Value],
-) -> Result<Vec<Row>> {
+    mut scale: Scale,
+) -> Result<Rows> {
     use rusqlite::types::ValueRef;
     let mut prepared = connection.prepare_cached(statement.for_sqlite())?;
     let width = prepared.column_count();
@@ -106,7 +119,11 @@ fn sqlite_rows(
                 }
             });
         }
-        rows.push(Row::new(statement, values));
+        let row = Row::new(statement, values);
+        if !scale.takes(&row) {
+            return Ok(Rows { rows, cut: true });
+        }
+        rows.push(row);
     }
-    Ok(rows)
+    Ok(Rows { rows, cut: false })
 }

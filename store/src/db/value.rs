@@ -17,6 +17,18 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
 }
 
+impl Value {
+    /// Bytes of its content, about.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Int(_) => 8,
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 pub(crate) trait ToValue {
     fn to_value(&self) -> Value;
 }

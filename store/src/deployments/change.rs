@@ -1,5 +1,7 @@
 //! Deployments, made and promoted.
 
+use std::collections::HashMap;
+
 use helmr_domain::{DeploymentId, Event, EventKind, Moment, Refusal, Scope, TaskRowId};
 
 use super::{Create, Created, Deployment, NewTask, Sandbox, Status, Stream, row};
@@ -34,8 +36,8 @@ sql! {
         )
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
-    INSERT_STREAM = "INSERT INTO deployment_streams (
-            deployment_id, organization_id, project_id, environment_id, direction, name, schema
+    INSERT_STREAM = "INSERT INTO task_streams (
+            task_row_id, organization_id, project_id, environment_id, direction, name, schema
         )
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
@@ -51,7 +53,8 @@ sql! {
 /// the day of `at` in UTC and a number. Each call makes a version of its own; equal content shares what it stored.
 ///
 /// # Errors
-/// `Refused(IdempotencyKeyReused)`; `Conflict` if two tasks, sandboxes or streams have one name.
+/// `Refused(IdempotencyKeyReused)`; `Conflict` if two tasks or sandboxes, or two streams of a task, have one name;
+/// `NotFound` if a stream is of a task that is not among them.
 pub async fn create(store: &Store, input: Create) -> Result<Kept<Created>> {
     store
         .write(input, |tx, input| Box::pin(create_in(tx, input)))
@@ -105,12 +108,17 @@ async fn insert(tx: &mut Tx, input: &Create) -> Result<DeploymentId> {
     for sandbox in &input.sandboxes {
         unique(insert_sandbox(tx, scope, id, sandbox).await, "sandbox")?;
     }
-    let rows = task_ids(at, input.tasks.len());
-    for (row, task) in rows.into_iter().zip(&input.tasks) {
+    let mut rows = HashMap::new();
+    for (row, task) in task_ids(at, input.tasks.len())
+        .into_iter()
+        .zip(&input.tasks)
+    {
         unique(insert_task(tx, scope, id, row, task).await, "task")?;
+        rows.insert(&task.task_id, row);
     }
     for stream in &input.streams {
-        unique(insert_stream(tx, scope, id, stream).await, "stream")?;
+        let row = rows.get(&stream.task_id).ok_or(Error::NotFound("task"))?;
+        unique(insert_stream(tx, scope, *row, stream).await, "stream")?;
     }
     for kind in [
         EventKind::DeploymentQueued,
@@ -194,14 +202,9 @@ async fn insert_task(
     tx.run(&INSERT_TASK, bound).await
 }
 
-async fn insert_stream(
-    tx: &mut Tx,
-    scope: Scope,
-    id: DeploymentId,
-    stream: &Stream,
-) -> Result<u64> {
+async fn insert_stream(tx: &mut Tx, scope: Scope, row: TaskRowId, stream: &Stream) -> Result<u64> {
     let bound = params![
-        id,
+        row,
         scope.organization,
         scope.project,
         scope.environment,

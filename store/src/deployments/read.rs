@@ -1,6 +1,6 @@
 //! Deployments, looked up.
 
-use helmr_domain::{DeploymentId, Scope};
+use helmr_domain::{DeploymentId, ResourceName, Scope};
 
 use super::{Deployment, Sandbox, Stream, row};
 use crate::runs::after_all;
@@ -74,17 +74,23 @@ pub async fn sandboxes(store: &Store, scope: Scope, id: DeploymentId) -> Result<
         .await
 }
 
-/// The streams of a deployment, by direction and name.
+/// The streams that a deployment's tasks declare, those from `first` to `last`, by task, direction and name.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn streams(store: &Store, scope: Scope, id: DeploymentId) -> Result<Vec<Stream>> {
+pub async fn streams(
+    store: &Store,
+    scope: Scope,
+    id: DeploymentId,
+    first: &ResourceName,
+    last: &ResourceName,
+) -> Result<Vec<Stream>> {
+    let tasks = (first.clone(), last.clone());
     store
-        .read((scope, id), |tx, input| {
-            let (scope, id) = *input;
+        .read((scope, id, tasks), |tx, (scope, id, (first, last))| {
             Box::pin(async move {
-                match row::get(tx, scope, id).await? {
-                    Some(_) => row::list_streams(tx, id).await,
+                match row::get(tx, *scope, *id).await? {
+                    Some(_) => row::list_streams(tx, *id, first.as_str(), last.as_str()).await,
                     None => Ok(Vec::new()),
                 }
             })

@@ -69,10 +69,11 @@ sql! {
         WHERE deployment_id = $1
         ORDER BY name";
 
-    LIST_STREAMS = "SELECT direction, name, schema
-        FROM deployment_streams
-        WHERE deployment_id = $1
-        ORDER BY direction, name";
+    LIST_STREAMS = "SELECT t.task_id, s.direction, s.name, s.schema
+        FROM deployment_tasks t
+        JOIN task_streams s ON s.task_row_id = t.id
+        WHERE t.deployment_id = $1 AND t.task_id >= $2 AND t.task_id <= $3
+        ORDER BY t.task_id, s.direction, s.name";
 }
 
 pub(super) fn read(mut row: Row) -> Result<Deployment> {
@@ -221,12 +222,19 @@ pub(super) async fn list_sandboxes(tx: &mut Tx, id: DeploymentId) -> Result<Vec<
     found.into_iter().map(read_sandbox).collect()
 }
 
-pub(super) async fn list_streams(tx: &mut Tx, id: DeploymentId) -> Result<Vec<Stream>> {
-    let found = tx.rows(&LIST_STREAMS, params![id]).await?;
+/// The streams of a deployment's tasks from `first` to `last`.
+pub(super) async fn list_streams(
+    tx: &mut Tx,
+    id: DeploymentId,
+    first: &str,
+    last: &str,
+) -> Result<Vec<Stream>> {
+    let found = tx.rows(&LIST_STREAMS, params![id, first, last]).await?;
     found
         .into_iter()
         .map(|mut row| {
             Ok(Stream {
+                task_id: row.take("task_id")?,
                 direction: row.parse("direction", |text| match text {
                     "input" => Some(Direction::Input),
                     "output" => Some(Direction::Output),

@@ -5,7 +5,7 @@ use helmr_domain::{Event, EventKind, Refusal, RunId, SessionId, WorkspaceId};
 
 use super::end::{Next, create_run, expire};
 use super::row::{self, Place, SessionRow};
-use super::{Start, Started};
+use super::{Start, Started, tags};
 use crate::db::Tx;
 use crate::deployments::Task;
 use crate::idempotency::{self, Kept, Origin};
@@ -124,6 +124,7 @@ async fn open(tx: &mut Tx, task: &Task, input: &Start, ids: &Ids) -> Result<Sess
         Err(error) if error.is_duplicate() => return Err(Error::Conflict("external id")),
         other => other?,
     }
+    tags::insert(tx, input.scope, id, &input.tags).await?;
     if let Some(expires_at) = input.expires_at {
         timers::arm_by(tx, Clock::Wall, Purpose::SessionExpiry, &id, expires_at).await?;
     }

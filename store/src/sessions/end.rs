@@ -9,7 +9,7 @@ use super::Session;
 use super::row::{self, SessionRow};
 use crate::db::Tx;
 use crate::runs::{self, NewRun, RunRow};
-use crate::{Error, Result, Store, deployments, events, machine, streams, timers};
+use crate::{Error, Hint, Result, Store, Subject, deployments, events, machine, streams, timers};
 
 /// Closes an idle session. Closing it again changes nothing.
 ///
@@ -106,8 +106,8 @@ async fn apply(
         timers::disarm(tx, Purpose::SessionExpiry, &row.session.id).await?;
     }
     for mut event in decision.events {
-        if let Some(text) = &why.text {
-            event = event.with("message", text.as_str());
+        if let Some(reason) = &row.session.cancel_text {
+            event = event.with("reason", reason.as_str());
         }
         events::append(tx, row.about(), event, at).await?;
     }
@@ -237,6 +237,8 @@ pub(crate) async fn end_run(
         enter(&mut row, state);
     }
     row::save(tx, &row).await?;
+    // Whoever follows a session that is over waits for its last run.
+    tx.hint(Hint::Events(Subject::Session(row.session.id)));
     for effect in decision.effects {
         match effect {
             Effect::CreateRun(id) => {

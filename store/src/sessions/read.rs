@@ -2,7 +2,9 @@
 
 use helmr_domain::{Scope, SessionId};
 
+use super::list::newest_first;
 use super::{Filter, Session, row};
+use crate::page::Newest;
 use crate::{Page, Result, Store};
 
 /// # Errors
@@ -49,12 +51,16 @@ pub async fn list(
     before: Option<SessionId>,
     limit: u32,
 ) -> Result<Page<Session, SessionId>> {
+    let newest = Newest {
+        scope,
+        before,
+        limit,
+    };
     store
-        .read((scope, filter, before, limit), |tx, input| {
+        .read((newest, filter), |tx, (newest, filter)| {
             Box::pin(async move {
-                let (scope, filter, before, limit) = input;
-                let found = row::list(tx, *scope, filter, *before, *limit).await?;
-                Ok(Page::cut(found, *limit, |session| session.id))
+                let found = newest_first(tx, newest, filter).await?;
+                Ok(Page::cut(found, newest.limit, |session| session.id))
             })
         })
         .await

@@ -5,12 +5,11 @@ use helmr_domain::session::{Session as Machine, State};
 use helmr_domain::{Failure, Moment, RunId, Scope, SessionId, Timestamp};
 use serde_json::Value as JsonValue;
 
-use super::{Activity, Filter, RunOptions, Session, Start};
+use super::{Activity, RunOptions, Session, Start};
 use crate::db::{Json, Row, Tx, params, sql};
 use crate::events::About;
 use crate::lease::scope;
-use crate::runs::after_all;
-use crate::{Result, Subject};
+use crate::{Error, Result, Subject};
 
 /// A session with what only the store knows of it.
 #[derive(Debug, Clone)]
@@ -49,15 +48,28 @@ impl SessionRow {
     }
 }
 
-macro_rules! select {
+/// What `read` reads, in its order.
+macro_rules! columns {
     () => {
-        "SELECT s.id, s.organization_id, s.project_id, s.environment_id, s.external_id, s.task_id,
+        "s.id, s.organization_id, s.project_id, s.environment_id, s.external_id, s.task_id,
             s.task_row_id, s.deployment_id, s.workspace_id, s.workspace_given, s.status,
             s.ended_at, s.active_run_id, s.last_run_id, s.runs, s.payload, s.run_options,
-            s.metadata, s.tags, s.expires_at, s.result, s.error, s.created_at, s.cancel_text, r.status
+            s.metadata, s.tags, s.expires_at, s.result, s.error, s.cancel_text, s.created_at,
+            r.status"
+    };
+}
+pub(super) use columns;
+
+macro_rules! select {
+    () => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
         FROM sessions s
         LEFT JOIN runs r ON r.id = s.active_run_id
         "
+        )
     };
 }
 
@@ -75,15 +87,6 @@ sql! {
         ORDER BY CASE s.status WHEN 'open' THEN 0 ELSE 1 END, s.id DESC
         LIMIT 1");
 
-    LIST = concat!(select!(), "WHERE s.organization_id = $1 AND s.project_id = $2
-            AND s.environment_id = $3
-            AND (CAST($4 AS TEXT) IS NULL OR s.status = $4)
-            AND (CAST($5 AS TEXT) IS NULL OR s.task_id = $5)
-            AND (CAST($6 AS TEXT) IS NULL OR s.external_id = $6)
-            AND s.id < $7
-        ORDER BY s.id DESC
-        LIMIT $8");
-
     INSERT = "INSERT INTO sessions (
             id, organization_id, project_id, environment_id, external_id, task_id, task_row_id,
             deployment_id, workspace_id, workspace_given, status, runs, payload, run_options,
@@ -95,9 +98,14 @@ sql! {
         SET status = $2, ended_at = $3, active_run_id = $4, last_run_id = $5, runs = $6,
             result = $7, error = $8, cancel_text = $9
         WHERE id = $1";
+
+    NEXT_POSITION = "UPDATE sessions
+        SET last_position = last_position + 1
+        WHERE id = $1
+        RETURNING last_position";
 }
 
-fn read(mut row: Row) -> Result<SessionRow> {
+pub(super) fn read(mut row: Row) -> Result<SessionRow> {
     let row = &mut row;
     let id = row.take("id")?;
     let scope = scope(row)?;
@@ -126,8 +134,8 @@ fn read(mut row: Row) -> Result<SessionRow> {
     let expires_at = row.take("expires_at")?;
     let result = row.take("result")?;
     let error: Option<Json<Failure>> = row.take("error")?;
-    let created_at = row.take("created_at")?;
     let cancel_text = row.take("cancel_text")?;
+    let created_at = row.take("created_at")?;
     let run_status: Option<String> = row.take("run status")?;
     let activity = match run_status.and_then(|status| status.parse::<Status>().ok()) {
         Some(Status::Queued) => Activity::Queued,
@@ -156,9 +164,9 @@ fn read(mut row: Row) -> Result<SessionRow> {
             expires_at,
             result,
             error: error.map(|Json(error)| error),
+            cancel_text,
             created_at,
             ended_at,
-            cancel_text,
         },
         runs,
         options,
@@ -199,32 +207,13 @@ pub(super) async fn find_newest(
     tx.find(&FIND_NEWEST, bound).await?.map(read).transpose()
 }
 
-pub(super) async fn list(
-    tx: &mut Tx,
-    scope: Scope,
-    filter: &Filter,
-    before: Option<SessionId>,
-    limit: u32,
-) -> Result<Vec<Session>> {
-    let found = tx
-        .rows(
-            &LIST,
-            params![
-                scope.organization,
-                scope.project,
-                scope.environment,
-                filter.status,
-                filter.task_id,
-                filter.external_id,
-                before.map_or_else(after_all, |id| id.to_string()),
-                u64::from(limit) + 1
-            ],
-        )
-        .await?;
-    found
-        .into_iter()
-        .map(|row| read(row).map(|row| row.session))
-        .collect()
+/// Takes the place of a session's next record.
+pub(crate) async fn next_position(tx: &mut Tx, id: SessionId) -> Result<u64> {
+    let mut row = tx
+        .find(&NEXT_POSITION, params![id])
+        .await?
+        .ok_or(Error::NotFound("session"))?;
+    row.take("last_position")
 }
 
 /// Where a new session belongs.

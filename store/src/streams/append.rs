@@ -2,10 +2,10 @@
 
 use helmr_domain::stream::Direction;
 use helmr_domain::{
-    Event, EventKind, Moment, RecordId, Refusal, RunId, Scope, SessionId, session::State,
+    CanonicalJson, Event, EventKind, Moment, RecordId, Refusal, RunId, session::State,
 };
 
-use super::row::{self, is_declared};
+use super::row;
 use super::{AppendOutput, NewRecord, Record, SendInput, Sent};
 use crate::db::Tx;
 use crate::idempotency::{self, Kept, Origin};
@@ -36,30 +36,29 @@ async fn send_in(tx: &mut Tx, input: &SendInput) -> Result<Kept<Sent>> {
         return Ok(Kept::Fresh(Sent {
             record,
             existed: true,
-            started_run: None,
         }));
     }
     check_open(&session, at)?;
     if let Some(id) = input.public_token {
         public_tokens::spend(tx, id, at).await?;
     }
-    let run = session.session.active_run;
-    let record = append(tx, &session, Direction::Input, &input.record, run, at).await?;
+    let runs = match session.session.active_run {
+        Some(active) => Runs::Active(active),
+        None => Runs::Started(at.ids().make(RunId::new)),
+    };
+    let record = append(tx, &session, Direction::Input, &input.record, runs, at).await?;
     wait::offer_record(tx, session.session.id, &record, at).await?;
-    let mut started_run = None;
-    if run.is_none() {
+    if let Runs::Started(id) = runs {
         let next = Next {
-            id: at.ids().make(RunId::new),
+            id,
             reason: "input",
             provenance: &serde_json::Value::Null,
         };
-        let (run, _) = sessions::create_run(tx, &mut session, next, at).await?;
-        started_run = Some(run.run.id);
+        sessions::create_run(tx, &mut session, next, at).await?;
     }
     let sent = Sent {
         record,
         existed: false,
-        started_run,
     };
     idempotency::keep(tx, scope, origin, sent, at).await
 }
@@ -83,29 +82,27 @@ async fn append_in(tx: &mut Tx, input: &AppendOutput) -> Result<Kept<Sent>> {
         .await?
         .filter(|found| found.session.scope == scope)
         .ok_or(Error::NotFound("session"))?;
-    let run = match &input.origin {
+    let runs = match &input.origin {
         // A task writes to its own session, and to the end of its attempt, whatever became of the session.
         Origin::Task(call) => {
             if session.session.active_run != Some(call.fence.run_id) {
                 return Err(Error::NotFound("session"));
             }
-            Some(call.fence.run_id)
+            Runs::Active(call.fence.run_id)
         }
         Origin::Client(_) => {
             check_open(&session, at)?;
-            None
+            Runs::None
         }
     };
     let sent = match existing(tx, &session, Direction::Output, &input.record).await? {
         Some(record) => Sent {
             record,
             existed: true,
-            started_run: None,
         },
         None => Sent {
-            record: append(tx, &session, Direction::Output, &input.record, run, at).await?,
+            record: append(tx, &session, Direction::Output, &input.record, runs, at).await?,
             existed: false,
-            started_run: None,
         },
     };
     idempotency::keep(tx, scope, input.origin.clone(), sent, at).await
@@ -131,12 +128,27 @@ async fn existing(
     };
     let found = row::find_by_key(tx, session.session.id, direction, &new.stream, key).await?;
     match found {
-        Some(record) if record.data == new.data && record.correlation_id == new.correlation_id => {
-            Ok(Some(record))
-        }
+        Some(record) if is_same(&record, new) => Ok(Some(record)),
         Some(_) => Err(Refusal::RecordKeyReused.into()),
         None => Ok(None),
     }
+}
+
+/// Data is compared in its canonical form: `1` and `1.0` are one number.
+fn is_same(record: &Record, new: &NewRecord) -> bool {
+    let canonical = |data| CanonicalJson::try_from(data).ok();
+    record.correlation_id == new.correlation_id
+        && (record.data == new.data || canonical(&record.data) == canonical(&new.data))
+}
+
+/// The run that a record has to do with.
+#[derive(Clone, Copy)]
+enum Runs {
+    None,
+    /// It was active when the record came.
+    Active(RunId),
+    /// The record starts it.
+    Started(RunId),
 }
 
 async fn append(
@@ -144,21 +156,31 @@ async fn append(
     session: &SessionRow,
     direction: Direction,
     new: &NewRecord,
-    run: Option<RunId>,
+    runs: Runs,
     at: Moment,
 ) -> Result<Record> {
-    let (id, scope): (SessionId, Scope) = (session.session.id, session.session.scope);
-    if !is_declared(tx, session.session.deployment_id, direction, &new.stream).await? {
+    let (id, scope) = (session.session.id, session.session.scope);
+    let sequence = row::next_sequence(tx, scope, id, direction, &new.stream).await?;
+    // A stream that has records was declared when the first one came.
+    let task = session.session.task_row_id;
+    if sequence == 1 && !row::is_declared(tx, task, direction, &new.stream).await? {
         let stream = new.stream.to_string();
         return Err(Refusal::StreamUnknown { stream }.into());
     }
+    let (run_id, started_run) = match runs {
+        Runs::None => (None, None),
+        Runs::Active(run) => (Some(run), None),
+        Runs::Started(run) => (None, Some(run)),
+    };
     let record = Record {
         id: at.ids().make(RecordId::new),
         session_id: id,
         direction,
         stream: new.stream.clone(),
-        sequence: row::next_sequence(tx, scope, id, direction, &new.stream).await?,
-        run_id: run,
+        sequence,
+        position: sessions::next_position(tx, id).await?,
+        run_id,
+        started_run,
         data: new.data.clone(),
         correlation_id: new.correlation_id.clone(),
         content_type: new.content_type.clone(),
@@ -177,7 +199,7 @@ async fn append(
         event = event.with("correlation_id", correlation.as_str());
     }
     let mut about = session.about();
-    if let Some(run) = run {
+    if let Some(run) = run_id {
         about.subject = crate::Subject::Run(run);
         about.run = Some(run);
     }

@@ -2,7 +2,7 @@
 
 use helmr_domain::stream::Direction;
 use helmr_domain::wait::{Kind, Record as Consumed};
-use helmr_domain::{DeploymentId, Refusal, SessionId, StreamName};
+use helmr_domain::{Refusal, SessionId, StreamName, TaskRowId};
 
 use super::Record;
 use super::row::{self, After};
@@ -50,15 +50,15 @@ pub(crate) async fn has_unread(tx: &mut Tx, session: SessionId) -> Result<bool> 
 /// The first unread record that a wait may take: one that matches and is not on its way to another wait.
 ///
 /// # Errors
-/// `Refused(StreamUnknown)` if the deployment does not declare the stream.
+/// `Refused(StreamUnknown)` if the task does not declare the stream.
 pub(crate) async fn next_unread(
     tx: &mut Tx,
-    deployment: DeploymentId,
+    task: TaskRowId,
     session: SessionId,
     stream: &StreamName,
     correlation: Option<&str>,
 ) -> Result<Option<Record>> {
-    if !row::is_declared(tx, deployment, Direction::Input, stream).await? {
+    if !row::is_declared(tx, task, Direction::Input, stream).await? {
         let stream = stream.to_string();
         return Err(Refusal::StreamUnknown { stream }.into());
     }
@@ -79,7 +79,9 @@ pub(super) async fn unread(
     let (positions, last) = row::positions(tx, session, stream).await?;
     let mut found = Vec::new();
     let mut sequence = positions.lowest_unread() - 1;
-    while sequence < last && found.len() < limit {
+    // One piece that is full of weight is all that is looked at once.
+    let mut full = false;
+    while sequence < last && found.len() < limit && !(full && !found.is_empty()) {
         let piece = After {
             session,
             direction: Direction::Input,
@@ -88,7 +90,8 @@ pub(super) async fn unread(
             sequence,
             limit: PIECE,
         };
-        let records = row::after(tx, piece).await?;
+        let (records, cut) = row::after(tx, piece).await?;
+        full |= cut;
         let Some(end) = records.last() else { break };
         sequence = end.sequence;
         found.extend(records.into_iter().filter(|record| {

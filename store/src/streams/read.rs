@@ -10,14 +10,18 @@ use crate::sessions::{self, SessionRow};
 use crate::{Error, Page, Result, Store};
 
 sql! {
-    /// What a session's deployment declares, with what the session has of it.
-    LIST = "SELECT d.direction, d.name, d.schema, s.last_sequence, s.lowest_unread,
+    /// What a session's task declares, with what the session has of it.
+    LIST = "SELECT d.direction, d.name, s.last_sequence, r.created_at, s.lowest_unread,
             s.consumed_above
-        FROM deployment_streams d
+        FROM task_streams d
         LEFT JOIN session_streams s
             ON s.session_id = $2 AND s.direction = d.direction AND s.name = d.name
-        WHERE d.deployment_id = $1
-        ORDER BY d.direction, d.name";
+        LEFT JOIN stream_records r
+            ON r.session_id = s.session_id AND r.direction = s.direction AND r.stream = s.name
+                AND r.sequence = s.last_sequence
+        WHERE d.task_row_id = $1 AND (d.direction, d.name) > ($3, $4)
+        ORDER BY d.direction, d.name
+        LIMIT $5";
 }
 
 async fn session(tx: &mut Tx, scope: Scope, id: SessionId) -> Result<SessionRow> {
@@ -48,8 +52,10 @@ pub async fn list_records(
                     sequence: input.after,
                     limit: u64::from(input.limit) + 1,
                 };
-                let found = row::after(tx, which).await?;
-                Ok(Page::cut(found, input.limit, |record| record.sequence))
+                let (found, cut) = row::after(tx, which).await?;
+                Ok(Page::cut_within(found, input.limit, cut, |record| {
+                    record.sequence
+                }))
             })
         })
         .await
@@ -72,19 +78,41 @@ pub async fn peek(store: &Store, scope: Scope, input: Peek) -> Result<Vec<Record
         .await
 }
 
-/// Lists the streams that a session's deployment declares.
+/// Where a stream stands among those of its session.
+pub type StreamPlace = (Direction, StreamName);
+
+/// Lists the streams that a session's task declares, by direction and name.
 ///
 /// # Errors
 /// `NotFound` if there is no such session.
-pub async fn list(store: &Store, scope: Scope, id: SessionId) -> Result<Vec<SessionStream>> {
+pub async fn list(
+    store: &Store,
+    scope: Scope,
+    id: SessionId,
+    after: Option<StreamPlace>,
+    limit: u32,
+) -> Result<Page<SessionStream, StreamPlace>> {
     store
-        .read((scope, id), |tx, input| {
-            let (scope, id) = *input;
+        .read((scope, id, after, limit), |tx, input| {
             Box::pin(async move {
-                let found = session(tx, scope, id).await?;
-                let bound = params![found.session.deployment_id, id];
+                let (scope, id, after, limit) = input;
+                let found = session(tx, *scope, *id).await?;
+                let (direction, name) = match after {
+                    Some((direction, name)) => (direction.as_str(), name.as_str()),
+                    None => ("", ""),
+                };
+                let bound = params![
+                    found.session.task_row_id,
+                    id,
+                    direction,
+                    name,
+                    u64::from(*limit) + 1
+                ];
                 let rows = tx.rows(&LIST, bound).await?;
-                rows.into_iter().map(read).collect()
+                let found = rows.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+                Ok(Page::cut(found, *limit, |stream| {
+                    (stream.direction, stream.name.clone())
+                }))
             })
         })
         .await
@@ -93,8 +121,8 @@ pub async fn list(store: &Store, scope: Scope, id: SessionId) -> Result<Vec<Sess
 fn read(mut row: Row) -> Result<SessionStream> {
     let direction = row.parse("direction", direction)?;
     let name = row.take("name")?;
-    let schema = row.take("schema")?;
     let last_sequence: Option<u64> = row.take("last_sequence")?;
+    let last_record_at = row.take("created_at")?;
     let lowest_unread: Option<u64> = row.take("lowest_unread")?;
     let consumed_above: Option<_> = row.take("consumed_above")?;
     let last_sequence = last_sequence.unwrap_or(0);
@@ -105,28 +133,11 @@ fn read(mut row: Row) -> Result<SessionStream> {
     Ok(SessionStream {
         direction,
         name,
-        schema,
         last_sequence,
+        last_record_at,
         unread: match direction {
             Direction::Input => positions.unread(last_sequence),
             Direction::Output => 0,
         },
     })
-}
-
-/// One declared stream of a session.
-///
-/// # Errors
-/// `NotFound` if there is no such session.
-pub async fn find(
-    store: &Store,
-    scope: Scope,
-    session: SessionId,
-    direction: Direction,
-    name: &StreamName,
-) -> Result<Option<SessionStream>> {
-    let all = list(store, scope, session).await?;
-    Ok(all
-        .into_iter()
-        .find(|stream| stream.direction == direction && stream.name == *name))
 }

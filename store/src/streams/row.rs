@@ -1,22 +1,25 @@
 //! The rows of streams and records.
 
 use helmr_domain::stream::{Direction, Positions};
-use helmr_domain::{Scope, SessionId, StreamName};
+use helmr_domain::{Scope, SessionId, StreamName, TaskRowId};
 use serde_json::{Value as JsonValue, json};
 
 use super::Record;
-use crate::db::{Row, Tx, params, sql};
+use crate::db::{PIECE_BYTES, Row, Rows, Tx, params, sql};
 use crate::{Error, Result};
 
+/// What `read` reads, in its order.
 macro_rules! columns {
     () => {
-        "id, session_id, direction, stream, sequence, run_id, data, correlation_id, content_type,
-            created_at"
+        "id, session_id, direction, stream, sequence, position, run_id, data, correlation_id,
+            content_type, started_run_id, created_at"
     };
 }
+pub(super) use columns;
 
 sql! {
-    OPEN = "INSERT INTO session_streams (
+    /// Takes the next sequence of a stream, which begins with its first record.
+    NEXT_SEQUENCE = "INSERT INTO session_streams (
             session_id, organization_id, project_id, environment_id, direction, name,
             last_sequence, lowest_unread, consumed_above
         )
@@ -27,9 +30,10 @@ sql! {
 
     INSERT = "INSERT INTO stream_records (
             session_id, direction, stream, sequence, id, organization_id, project_id,
-            environment_id, run_id, data, correlation_id, content_type, idempotency_key, created_at
+            environment_id, run_id, data, correlation_id, content_type, idempotency_key, created_at,
+            position, started_run_id
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
     FIND_BY_KEY = concat!("SELECT ", columns!(), "
         FROM stream_records
@@ -55,8 +59,8 @@ sql! {
         WHERE session_id = $1 AND direction = 'input' AND name = $2";
 
     DECLARED = "SELECT 1
-        FROM deployment_streams
-        WHERE deployment_id = $1 AND direction = $2 AND name = $3";
+        FROM task_streams
+        WHERE task_row_id = $1 AND direction = $2 AND name = $3";
 }
 
 pub(super) fn read(mut row: Row) -> Result<Record> {
@@ -66,10 +70,12 @@ pub(super) fn read(mut row: Row) -> Result<Record> {
         direction: row.parse("direction", direction)?,
         stream: row.take("stream")?,
         sequence: row.take("sequence")?,
+        position: row.take("position")?,
         run_id: row.take("run_id")?,
         data: row.take("data")?,
         correlation_id: row.take("correlation_id")?,
         content_type: row.take("content_type")?,
+        started_run: row.take("started_run_id")?,
         created_at: row.take("created_at")?,
     })
 }
@@ -111,7 +117,7 @@ pub(super) async fn next_sequence(
         direction.as_str(),
         stream
     ];
-    tx.one(&OPEN, bound).await?.take("last_sequence")
+    tx.one(&NEXT_SEQUENCE, bound).await?.take("last_sequence")
 }
 
 pub(super) async fn insert(
@@ -136,7 +142,9 @@ pub(super) async fn insert(
             record.correlation_id,
             record.content_type,
             key,
-            record.created_at
+            record.created_at,
+            record.position,
+            record.started_run
         ],
     )
     .await
@@ -165,9 +173,10 @@ pub(super) struct After<'a> {
     pub(super) limit: u64,
 }
 
-pub(super) async fn after(tx: &mut Tx, which: After<'_>) -> Result<Vec<Record>> {
+/// Reads records up to the weight that one piece may have, at least one. Tells whether that left some out.
+pub(super) async fn after(tx: &mut Tx, which: After<'_>) -> Result<(Vec<Record>, bool)> {
     let found = tx
-        .rows(
+        .rows_within(
             &AFTER,
             params![
                 which.session,
@@ -177,9 +186,15 @@ pub(super) async fn after(tx: &mut Tx, which: After<'_>) -> Result<Vec<Record>> 
                 which.correlation,
                 which.limit
             ],
+            PIECE_BYTES,
         )
         .await?;
-    found.into_iter().map(read).collect()
+    read_all(found)
+}
+
+pub(super) fn read_all(found: Rows) -> Result<(Vec<Record>, bool)> {
+    let records = found.rows.into_iter().map(read).collect::<Result<_>>()?;
+    Ok((records, found.cut))
 }
 
 /// What a session has read of an input stream, and its last sequence.
@@ -223,12 +238,12 @@ pub(super) async fn save_positions(
     }
 }
 
-pub(super) async fn is_declared(
+pub(crate) async fn is_declared(
     tx: &mut Tx,
-    deployment: helmr_domain::DeploymentId,
+    task: TaskRowId,
     direction: Direction,
     stream: &StreamName,
 ) -> Result<bool> {
-    let bound = params![deployment, direction.as_str(), stream];
+    let bound = params![task, direction.as_str(), stream];
     Ok(tx.find(&DECLARED, bound).await?.is_some())
 }

@@ -6,11 +6,14 @@ use helmr_domain::wait::{ErrorCode, Outcome};
 use helmr_domain::{Event, EventKind, Moment, RunId, Scope, TokenId};
 
 use super::row::{self, TokenRow};
-use super::{Complete, Completion, Create, Token};
+use super::{Complete, Completion, Create, Token, list};
 use crate::db::Tx;
 use crate::events::{self, About};
 use crate::idempotency::{self, Kept, Origin};
 use crate::{Error, Result, Store, Subject, public_tokens, runs, timers, wait};
+
+/// Data up to this size stands in the event of a completion.
+const TOLD_BYTES: usize = 64 << 10;
 
 /// Makes a token, with a public access token that may complete it.
 ///
@@ -33,6 +36,7 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Token>> {
     };
     let id = at.ids().make(TokenId::new);
     row::insert(tx, id, input, maker.as_ref()).await?;
+    list::insert_tags(tx, scope, id, &input.tags).await?;
     public_tokens::grant_completion(tx, id, input).await?;
     timers::arm(tx, Purpose::TokenTimeout, &id, input.timeout_at).await?;
     let token = row::find(tx, id).await?.ok_or(Error::NotFound("token"))?;
@@ -127,6 +131,7 @@ async fn apply(tx: &mut Tx, row: &mut TokenRow, command: Command, at: Moment) ->
     row::save(tx, row.token.id, &row.token.state).await?;
     timers::disarm(tx, Purpose::TokenTimeout, &row.token.id).await?;
     for event in decision.events {
+        let event = with_data(event, &row.token.state);
         tell(tx, row, event, at).await?;
     }
     for effect in decision.effects {
@@ -139,6 +144,20 @@ async fn apply(tx: &mut Tx, row: &mut TokenRow, command: Command, at: Moment) ->
         }
     }
     Ok(true)
+}
+
+/// A completion is told with its data. Larger data is left out, and the event says so: it is in the token.
+fn with_data(event: Event, state: &State) -> Event {
+    match state {
+        State::Completed { data, .. } if data.as_str().len() <= TOLD_BYTES => {
+            match data.to_value() {
+                Some(data) => event.with("data", data),
+                None => event,
+            }
+        }
+        State::Completed { .. } => event.with("left_out", true),
+        State::Pending | State::Expired { .. } | State::Cancelled { .. } => event,
+    }
 }
 
 /// What a token in `state` means to whoever waits for it. `None`: still pending.

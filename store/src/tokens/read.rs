@@ -2,7 +2,9 @@
 
 use helmr_domain::{Scope, TokenId};
 
+use super::list::newest_first;
 use super::{Filter, Token, row};
+use crate::page::Newest;
 use crate::{Page, Result, Store};
 
 /// # Errors
@@ -30,12 +32,16 @@ pub async fn list(
     before: Option<TokenId>,
     limit: u32,
 ) -> Result<Page<Token, TokenId>> {
+    let newest = Newest {
+        scope,
+        before,
+        limit,
+    };
     store
-        .read((scope, filter, before, limit), |tx, input| {
+        .read((newest, filter), |tx, (newest, filter)| {
             Box::pin(async move {
-                let (scope, filter, before, limit) = input;
-                let found = row::list(tx, *scope, filter, *before, *limit).await?;
-                Ok(Page::cut(found, *limit, |token| token.id))
+                let found = newest_first(tx, newest, filter).await?;
+                Ok(Page::cut(found, newest.limit, |token| token.id))
             })
         })
         .await

@@ -1,14 +1,13 @@
 //! The rows of tokens.
 
 use helmr_domain::token::{State, Token as Machine};
-use helmr_domain::{RunId, Scope, Timestamp, TokenId};
+use helmr_domain::{RunId, Timestamp, TokenId};
 
-use super::{Create, Filter, Token};
+use super::{Create, Token};
 use crate::Result;
 use crate::db::{Json, Row, Tx, params, sql};
 use crate::lease::scope;
 use crate::runs::RunRow;
-use crate::runs::after_all;
 
 /// A token with the attempt that made it.
 #[derive(Debug, Clone)]
@@ -26,30 +25,35 @@ impl TokenRow {
     }
 }
 
-macro_rules! select {
+/// What `read` reads, in its order.
+macro_rules! columns {
     () => {
-        "SELECT id, organization_id, project_id, environment_id, run_id, session_id, attempt,
-            status, data, ended_at, timeout_at, tags, metadata, created_at
-        FROM tokens
-        "
+        "t.id, t.organization_id, t.project_id, t.environment_id, t.run_id, t.session_id, t.attempt,
+            t.status, t.data, t.ended_at, t.timeout_at, t.tags, t.metadata, t.created_at"
+    };
+}
+pub(super) use columns;
+
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            "
+        FROM tokens t
+        ",
+            $which
+        )
     };
 }
 
 sql! {
-    FIND = concat!(select!(), "WHERE id = $1");
+    FIND = select!("WHERE t.id = $1");
 
-    FIND_BY_CALLBACK = concat!(select!(), "WHERE callback_hash = $1");
+    FIND_BY_CALLBACK = select!("WHERE t.callback_hash = $1");
 
-    PENDING_OF_RUN = concat!(select!(), "WHERE run_id = $1 AND status = 'pending'
-        ORDER BY id");
-
-    LIST = concat!(select!(), "WHERE organization_id = $1 AND project_id = $2
-            AND environment_id = $3
-            AND (CAST($4 AS TEXT) IS NULL OR status = $4)
-            AND (CAST($5 AS TEXT) IS NULL OR run_id = $5)
-            AND id < $6
-        ORDER BY id DESC
-        LIMIT $7");
+    PENDING_OF_RUN = select!("WHERE t.run_id = $1 AND t.status = 'pending'
+        ORDER BY t.id");
 
     INSERT = "INSERT INTO tokens (
             id, organization_id, project_id, environment_id, run_id, session_id, attempt, status,
@@ -62,7 +66,7 @@ sql! {
         WHERE id = $1";
 }
 
-fn read(mut row: Row) -> Result<TokenRow> {
+pub(super) fn read(mut row: Row) -> Result<TokenRow> {
     let row = &mut row;
     let id = row.take("id")?;
     let scope = scope(row)?;
@@ -109,33 +113,6 @@ pub(super) async fn find_by_callback(tx: &mut Tx, hash: [u8; 32]) -> Result<Opti
 pub(super) async fn pending_of(tx: &mut Tx, run: RunId) -> Result<Vec<TokenRow>> {
     let found = tx.rows(&PENDING_OF_RUN, params![run]).await?;
     found.into_iter().map(read).collect()
-}
-
-pub(super) async fn list(
-    tx: &mut Tx,
-    scope: Scope,
-    filter: &Filter,
-    before: Option<TokenId>,
-    limit: u32,
-) -> Result<Vec<Token>> {
-    let found = tx
-        .rows(
-            &LIST,
-            params![
-                scope.organization,
-                scope.project,
-                scope.environment,
-                filter.status,
-                filter.run,
-                before.map_or_else(after_all, |id| id.to_string()),
-                u64::from(limit) + 1
-            ],
-        )
-        .await?;
-    found
-        .into_iter()
-        .map(|row| read(row).map(|row| row.token))
-        .collect()
 }
 
 pub(super) async fn insert(

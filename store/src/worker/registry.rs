@@ -5,7 +5,8 @@ use helmr_domain::{GroupId, Moment, OrganizationId, Timestamp, WorkerId};
 use serde_json::Value;
 
 use crate::db::{Json, Row, Tx, params, sql};
-use crate::{Error, Hint, Result, Store, outbox};
+use crate::runs::after_all;
+use crate::{Error, Hint, Page, Result, Store, outbox};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Worker {
@@ -78,6 +79,10 @@ sql! {
 
     LIST = concat!(select!(), "WHERE organization_id = $1
         ORDER BY id DESC");
+
+    PAGE = concat!(select!(), "WHERE organization_id = $1 AND id < $2
+        ORDER BY id DESC
+        LIMIT $3");
 
     FIND_GROUP = "SELECT id, organization_id
         FROM worker_groups
@@ -284,6 +289,30 @@ pub async fn list(store: &Store, organization: OrganizationId) -> Result<Vec<Wor
             Box::pin(async move {
                 let found = tx.rows(&LIST, params![*organization]).await?;
                 found.into_iter().map(read).collect()
+            })
+        })
+        .await
+}
+
+/// Workers of an organization, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn page(
+    store: &Store,
+    organization: OrganizationId,
+    before: Option<WorkerId>,
+    limit: u32,
+) -> Result<Page<Worker, WorkerId>> {
+    store
+        .read((organization, before, limit), |tx, input| {
+            let (organization, before, limit) = *input;
+            Box::pin(async move {
+                let before = before.map_or_else(after_all, |id| id.to_string());
+                let bound = params![organization, before, u64::from(limit) + 1];
+                let found = tx.rows(&PAGE, bound).await?;
+                let found = found.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+                Ok(Page::cut(found, limit, |worker| worker.id))
             })
         })
         .await

@@ -2,11 +2,35 @@
 
 use anyhow::Context;
 use helmr_domain::stream::Direction;
-use helmr_store::{Error, blobs, deployments, images, keys, setup, tasks, worker};
+use helmr_store::{Error, blobs, deployments, images, keys, setup, streams, tasks, worker};
 use serde_json::json;
 
 use crate::on_both;
-use crate::world::task;
+use crate::world::{World, stream, task};
+
+/// A deployment of one task, `same`.
+fn create(world: &World) -> anyhow::Result<deployments::Create> {
+    Ok(deployments::Create {
+        at: world.at(),
+        scope: world.scope,
+        content_hash: "one".to_owned(),
+        bundle_sha256: String::new(),
+        bundle_manifest: String::new(),
+        bundle_size_bytes: 0,
+        worker_protocol: 1,
+        provenance: json!({}),
+        tasks: vec![task("same")],
+        sandboxes: vec![deployments::Sandbox {
+            name: "default".to_owned(),
+            fingerprint: String::new(),
+            spec: crate::world::spec(1),
+            definition: json!({}),
+        }],
+        streams: vec![stream("same", Direction::Input, "messages")?],
+        promote: true,
+        idempotency: None,
+    })
+}
 
 on_both! {
     async fn the_first_start_happens_once(world) {
@@ -81,32 +105,55 @@ on_both! {
         assert_eq!(tasks::of_deployment(&world.store, world.scope, deployment).await?.len(), 6);
         let sandboxes = deployments::sandboxes(&world.store, world.scope, deployment).await?;
         assert_eq!(sandboxes.len(), 2);
-        let streams = deployments::streams(&world.store, world.scope, deployment).await?;
+        let (first, last) = ("plain".parse()?, "retried".parse()?);
+        let streams =
+            deployments::streams(&world.store, world.scope, deployment, &first, &last).await?;
         let inputs = streams.iter().filter(|stream| stream.direction == Direction::Input);
-        assert_eq!(inputs.map(|stream| stream.name.as_str()).collect::<Vec<_>>(), ["messages"]);
+        assert_eq!(
+            inputs.map(|stream| (stream.task_id.as_str(), stream.name.as_str())).collect::<Vec<_>>(),
+            [("plain", "messages"), ("retried", "messages"), ("retried", "orders")]
+        );
+    }
+
+    async fn a_stream_belongs_to_the_tasks_that_declare_it(world) {
+        let (plain, retried) = (world.start("plain").await?, world.start("retried").await?);
+        let declared = async |session: &helmr_store::sessions::Session, name: &str| {
+            let name = name.parse().expect("a name");
+            streams::declared(&world.store, world.scope, session.id, Direction::Input, &name).await
+        };
+        let known = declared(&plain.session, "messages").await?.context("declared")?;
+        assert_eq!(known.task, plain.session.task_row_id);
+        assert_eq!(known.schema, json!({"title": "messages of plain"}));
+        let known = declared(&retried.session, "messages").await?.context("declared")?;
+        assert_eq!(known.schema, json!({"title": "messages of retried"}));
+        assert!(declared(&retried.session, "orders").await?.is_some());
+        assert!(declared(&plain.session, "orders").await?.is_none());
+        for (session, names) in [(&plain, vec!["messages", "events"]), (&retried, vec!["messages", "orders", "events"])] {
+            let listed = streams::list(&world.store, world.scope, session.session.id, None, 10).await?;
+            let found: Vec<_> = listed.items.iter().map(|stream| stream.name.as_str().to_owned()).collect();
+            assert_eq!(found, names);
+        }
+        let first = streams::list(&world.store, world.scope, retried.session.id, None, 2).await?;
+        let rest = streams::list(&world.store, world.scope, retried.session.id, first.next, 2).await?;
+        assert_eq!(rest.items.iter().map(|stream| stream.name.as_str()).collect::<Vec<_>>(), ["events"]);
+        assert!(rest.next.is_none());
+    }
+
+    async fn a_stream_of_a_task_that_is_not_deployed_is_refused(world) {
+        let mut input = create(&world)?;
+        input.streams = vec![stream("other", Direction::Input, "messages")?];
+        let refused = deployments::create(&world.store, input).await;
+        assert!(matches!(refused, Err(Error::NotFound("task"))), "{:?}", refused.err());
+        let mut input = create(&world)?;
+        let twice = stream("same", Direction::Input, "messages")?;
+        input.streams = vec![twice.clone(), twice];
+        let refused = deployments::create(&world.store, input).await;
+        assert!(matches!(refused, Err(Error::Conflict("stream"))), "{:?}", refused.err());
     }
 
     async fn two_tasks_of_one_name_are_a_conflict(world) {
-        let input = deployments::Create {
-            at: world.at(),
-            scope: world.scope,
-            content_hash: "twice".to_owned(),
-            bundle_sha256: String::new(),
-            bundle_manifest: String::new(),
-            bundle_size_bytes: 0,
-            worker_protocol: 1,
-            provenance: json!({}),
-            tasks: vec![task("same"), task("same")],
-            sandboxes: vec![deployments::Sandbox {
-                name: "default".to_owned(),
-                fingerprint: String::new(),
-                spec: crate::world::spec(1),
-                definition: json!({}),
-            }],
-            streams: Vec::new(),
-            promote: true,
-            idempotency: None,
-        };
+        let mut input = create(&world)?;
+        input.tasks.push(task("same"));
         let refused = deployments::create(&world.store, input).await;
         assert!(matches!(refused, Err(Error::Conflict("task"))), "{:?}", refused.err());
         let current = deployments::current(&world.store, world.scope).await?.context("promoted")?;

@@ -271,7 +271,8 @@ impl Chaos {
     async fn send(&mut self) -> Result<()> {
         if let Some(live) = self.any_believed() {
             let sent = tolerate_any(self.world.send(live.session, &json!(1), None).await)?;
-            self.runs.extend(sent.and_then(|sent| sent.started_run));
+            self.runs
+                .extend(sent.and_then(|sent| sent.record.started_run));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod holds;
 mod leases;
 mod placement;
 mod plans;
+mod public_tokens;
 mod queues;
 mod reports;
 mod runs;
@@ -14,6 +15,7 @@ mod sessions;
 mod statements;
 mod timers;
 mod tokens;
+mod transcript;
 mod waits;
 mod world;
 

@@ -25,7 +25,10 @@ fn hot_statements_use_an_index() -> Result<()> {
         "events::APPEND",
         "events::LIST",
         "keys::FIND",
-        "public_tokens::FIND",
+        "public_tokens::row::FIND",
+        "public_tokens::row::LIST",
+        "public_tokens::row::LIST_OF_SESSION",
+        "public_tokens::row::LIST_OF_TOKEN",
         "lease::FIND",
         "outbox::PENDING",
         "outbox::RAISE_REVISION",
@@ -37,15 +40,22 @@ fn hot_statements_use_an_index() -> Result<()> {
         "runs::write::SAVE",
         "runs::log::SEGMENTS",
         "sessions::row::FIND_OPEN",
-        "sessions::row::LIST",
+        "sessions::list::LIST",
+        "sessions::list::LIST_IN_WORKSPACE",
+        "sessions::list::LIST_TAGGED",
+        "streams::declared::DECLARED",
         "streams::row::AFTER",
         "streams::row::FIND_BY_KEY",
         "streams::row::ALL_POSITIONS",
+        "streams::transcript::TRANSCRIPT",
         "timers::NEXT",
         "timers::fire::DUE",
         "tokens::row::FIND_BY_CALLBACK",
         "tokens::row::PENDING_OF_RUN",
-        "tokens::row::LIST",
+        "tokens::list::LIST",
+        "tokens::list::LIST_OF_RUN",
+        "tokens::list::LIST_OF_SESSION",
+        "tokens::list::LIST_TAGGED",
         "wait::row::FIND_CALL",
         "wait::row::ON_TOKEN",
         "wait::row::ON_STREAM",
@@ -60,6 +70,27 @@ fn hot_statements_use_an_index() -> Result<()> {
         "worker::place::snapshot::QUEUED_NEED",
     ] {
         check(statement, &[])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_filtered_list_goes_through_the_index_of_its_filter() -> Result<()> {
+    for (statement, index) in [
+        ("sessions::list::LIST_IN_WORKSPACE", "sessions_in_workspace"),
+        ("sessions::list::LIST_TAGGED", "environment_id=? AND tag=?"),
+        ("tokens::list::LIST_OF_RUN", "tokens_of_run"),
+        ("tokens::list::LIST_OF_SESSION", "tokens_of_session"),
+        ("tokens::list::LIST_TAGGED", "environment_id=? AND tag=?"),
+        (
+            "public_tokens::row::LIST_OF_TOKEN",
+            "public_access_tokens_of_token",
+        ),
+        ("streams::transcript::TRANSCRIPT", "stream_records_position"),
+    ] {
+        let plan = sqlite_plan(statement)?.join("\n");
+        assert!(plan.contains(index), "{statement}:\n{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{statement}:\n{plan}");
     }
     Ok(())
 }

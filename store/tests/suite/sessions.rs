@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use helmr_domain::{Duration, Refusal};
 use helmr_store::idempotency::{Idempotency, Kept};
-use helmr_store::sessions::{self, Start, Started, cancel, close, start};
+use helmr_store::sessions::{self, Filter, Start, Started, cancel, close, start};
 use helmr_store::streams::{self, NewRecord, SendInput};
 use helmr_store::worker::{self, Finished};
 use helmr_store::{Error, runs};
@@ -153,8 +153,10 @@ on_both! {
     async fn cancelling_a_session_stops_its_run(world) {
         let live = world.live("plain").await?;
         for _ in 0..2 {
-            let session = cancel(&world.store, world.scope, live.session, None, world.at()).await?;
+            let reason = Some("no longer needed".to_owned());
+            let session = cancel(&world.store, world.scope, live.session, reason, world.at()).await?;
             assert_eq!(session.state.as_str(), "cancelled");
+            assert_eq!(session.cancel_text.as_deref(), Some("no longer needed"));
         }
         assert!(world.run(live.run).await?.state.stop.is_some());
         world.finish(&live, Finished::Stopped).await?;
@@ -179,11 +181,11 @@ on_both! {
     async fn input_to_an_idle_session_starts_its_next_run(world) {
         let live = world.live("plain").await?;
         let sent = world.send(live.session, &json!(1), None).await?;
-        assert_eq!((sent.record.sequence, sent.started_run), (1, None));
+        assert_eq!((sent.record.sequence, sent.record.started_run), (1, None));
         // It read nothing: what is unread starts nothing.
         assert_eq!(world.succeed(&live).await?, None);
         let sent = world.send(live.session, &json!(2), None).await?;
-        let next = world.run(sent.started_run.context("started")?).await?;
+        let next = world.run(sent.record.started_run.context("started")?).await?;
         assert_eq!((next.number, next.reason.as_str()), (2, "input"));
         assert_eq!(world.session(live.session).await?.activity.as_str(), "queued");
     }
@@ -208,6 +210,127 @@ on_both! {
         let session = world.session(live.session).await?;
         assert_eq!((session.active_run, session.activity.as_str()), (None, "idle"));
         assert!(session.error.is_some() && session.result.is_none());
+    }
+
+    async fn sessions_are_found_by_tag_and_workspace(world) {
+        let mut started = Vec::new();
+        for tags in [vec!["a", "b"], vec!["b"], vec!["a"]] {
+            let mut input = world.start_input("plain").await?;
+            input.tags = tags.into_iter().map(str::to_owned).collect();
+            started.push(fresh(start(&world.store, input).await?)?.session);
+        }
+        let list = async |filter: Filter, before, limit| {
+            let page = sessions::list(&world.store, world.scope, filter, before, limit).await?;
+            let ids: Vec<_> = page.items.iter().map(|session| session.id).collect();
+            anyhow::Ok((ids, page.next))
+        };
+        let tagged = |tag: &str| Filter { tag: Some(tag.to_owned()), ..Filter::default() };
+        let (found, next) = list(tagged("a"), None, 1).await?;
+        assert_eq!(found, [started[2].id]);
+        let (found, next) = list(tagged("a"), next, 1).await?;
+        assert_eq!((found, next), (vec![started[0].id], None));
+        let workspace = Some(started[1].workspace_id);
+        let inside = Filter { workspace, ..Filter::default() };
+        assert_eq!(list(inside.clone(), None, 10).await?.0, [started[1].id]);
+        let both = Filter { workspace, ..tagged("a") };
+        assert!(list(both, None, 10).await?.0.is_empty());
+        let open = Filter { status: Some("open".to_owned()), ..tagged("b") };
+        cancel(&world.store, world.scope, started[1].id, None, world.at()).await?;
+        assert_eq!(list(open, None, 10).await?.0, [started[0].id]);
+    }
+
+    async fn tags_and_metadata_change_and_are_told(world) {
+        let started = world.start("plain").await?;
+        let id = started.session.id;
+        let change = |tags: Option<Vec<&str>>, metadata| sessions::Update {
+            at: world.at(),
+            scope: world.scope,
+            session: id,
+            tags: tags.map(|tags| tags.into_iter().map(str::to_owned).collect()),
+            metadata,
+        };
+        let tagged = async |tag: &str| {
+            let filter = Filter { tag: Some(tag.to_owned()), ..Filter::default() };
+            let page = sessions::list(&world.store, world.scope, filter, None, 10).await?;
+            anyhow::Ok(page.items.len())
+        };
+        let input = change(Some(vec!["x", "y"]), Some(json!({"n": 1})));
+        let updated = sessions::update(&world.store, input).await?;
+        assert_eq!((updated.tags.as_slice(), &updated.metadata), (["x".to_owned(), "y".to_owned()].as_slice(), &json!({"n": 1})));
+        assert_eq!(world.session(id).await?, updated);
+        assert_eq!((tagged("x").await?, tagged("y").await?), (1, 1));
+        // The same again changes nothing; what is left out stays.
+        sessions::update(&world.store, change(Some(vec!["x", "y"]), None)).await?;
+        let updated = sessions::update(&world.store, change(Some(vec!["y"]), None)).await?;
+        assert_eq!((tagged("x").await?, tagged("y").await?), (0, 1));
+        assert_eq!(updated.metadata, json!({"n": 1}));
+        let large = json!({"text": "x".repeat(20_000)});
+        sessions::update(&world.store, change(None, Some(large))).await?;
+        let events = helmr_store::events::list(
+            &world.store, world.scope, helmr_store::Subject::Session(id), 0, 10,
+        ).await?;
+        let told: Vec<_> = events
+            .iter()
+            .filter(|event| event.kind.as_str() == "metadata.updated")
+            .map(|event| serde_json::Value::Object(event.attributes.clone()))
+            .collect();
+        assert_eq!(told, [
+            json!({"tags": ["x", "y"], "metadata": {"n": 1}}),
+            json!({"tags": ["y"]}),
+            json!({"left_out": true}),
+        ]);
+    }
+
+    async fn a_key_holds_for_equal_numbers_and_names_the_run_that_was_started(world) {
+        let live = world.live("plain").await?;
+        world.succeed(&live).await?;
+        let keyed = |data| SendInput {
+            at: world.at(),
+            scope: world.scope,
+            session: live.session,
+            record: NewRecord {
+                stream: "messages".parse().expect("a name"),
+                data,
+                correlation_id: None,
+                content_type: "application/json".to_owned(),
+                idempotency_key: Some("k".to_owned()),
+            },
+            public_token: None,
+            idempotency: None,
+        };
+        let first = fresh(streams::send_input(&world.store, keyed(json!({"n": 1}))).await?)?;
+        assert!(first.record.started_run.is_some());
+        let again = fresh(streams::send_input(&world.store, keyed(json!({"n": 1.0}))).await?)?;
+        assert!(again.existed);
+        assert_eq!(again.record, first.record);
+    }
+
+    async fn two_sends_at_once_to_an_idle_session_start_one_run(world) {
+        let live = world.live("plain").await?;
+        world.succeed(&live).await?;
+        let (one, two) = (json!(1), json!(2));
+        let (one, other) = tokio::join!(
+            world.send(live.session, &one, None),
+            world.send(live.session, &two, None)
+        );
+        let (one, other) = (one?.record, other?.record);
+        assert!(one.started_run.is_some() != other.started_run.is_some());
+        let started = one.started_run.or(other.started_run);
+        assert_eq!(one.run_id.or(other.run_id), started, "the other came while it was active");
+        assert_eq!(world.session(live.session).await?.active_run, started);
+    }
+
+    async fn the_end_of_the_last_run_is_told_to_whoever_follows_the_session(world) {
+        let live = world.live("plain").await?;
+        cancel(&world.store, world.scope, live.session, None, world.at()).await?;
+        let mut hints = world.store.hints();
+        world.finish(&live, Finished::Stopped).await?;
+        let mut told = Vec::new();
+        while let Ok(hint) = hints.try_recv() {
+            told.push(hint);
+        }
+        let wanted = helmr_store::Hint::Events(helmr_store::Subject::Session(live.session));
+        assert!(told.contains(&wanted), "{told:?}");
     }
 
     async fn a_record_with_a_key_is_kept_once(world) {
@@ -275,8 +398,9 @@ on_both! {
         let rest = streams::ListRecords { after: 1, limit: 10, ..list };
         let page = streams::list_records(&world.store, world.scope, rest).await?;
         assert_eq!((page.items[0].data.clone(), page.next), (json!("b"), None));
-        let all = streams::list(&world.store, world.scope, live.session).await?;
-        let known: Vec<_> = all.iter().map(|stream| (stream.name.as_str(), stream.last_sequence)).collect();
+        let all = streams::list(&world.store, world.scope, live.session, None, 10).await?;
+        let known: Vec<_> =
+            all.items.iter().map(|stream| (stream.name.as_str(), stream.last_sequence)).collect();
         assert_eq!(known, [("messages", 0), ("events", 2)]);
     }
 }

@@ -119,9 +119,49 @@ on_both! {
         assert!(matches!(refused, Err(Error::Refused(Refusal::IdempotencyKeyReused))), "{refused:?}");
         let all = tokens::list(&world.store, world.scope, Filter::default(), None, 10).await?;
         assert_eq!(all.items.len(), 2);
-        let of_run = Filter { run: Some(live.run), status: Some("pending".to_owned()) };
-        let of_run = tokens::list(&world.store, world.scope, of_run, None, 10).await?;
-        assert_eq!(of_run.items.iter().map(|token| token.id).collect::<Vec<_>>(), [token.id]);
+        let status = Some("pending".to_owned());
+        for filter in [
+            Filter { run: Some(live.run), status: status.clone(), ..Filter::default() },
+            Filter { session: Some(live.session), status, ..Filter::default() },
+        ] {
+            let found = tokens::list(&world.store, world.scope, filter, None, 10).await?;
+            assert_eq!(found.items.iter().map(|token| token.id).collect::<Vec<_>>(), [token.id]);
+        }
+    }
+
+    async fn tokens_are_found_by_their_tags(world) {
+        let tagged = |number: u8, tags: &[&str]| {
+            let mut input = create(&world, number);
+            input.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            input
+        };
+        let one = fresh(tokens::create(&world.store, tagged(1, &["a", "b", "a"])).await?)?;
+        fresh(tokens::create(&world.store, tagged(2, &["c"])).await?)?;
+        let three = fresh(tokens::create(&world.store, tagged(3, &["a"])).await?)?;
+        let of = |tag: &str| Filter { tag: Some(tag.to_owned()), ..Filter::default() };
+        let page = tokens::list(&world.store, world.scope, of("a"), None, 1).await?;
+        assert_eq!((page.items[0].id, page.next), (three.id, Some(three.id)));
+        let page = tokens::list(&world.store, world.scope, of("a"), page.next, 1).await?;
+        assert_eq!((page.items[0].id, page.next), (one.id, None));
+        tokens::cancel(&world.store, world.scope, one.id, world.at()).await?;
+        let pending = Filter { status: Some("pending".to_owned()), ..of("b") };
+        assert!(tokens::list(&world.store, world.scope, pending, None, 10).await?.items.is_empty());
+        assert!(tokens::list(&world.store, world.scope, of("d"), None, 10).await?.items.is_empty());
+    }
+
+    async fn a_completion_is_told_with_its_data_unless_that_is_large(world) {
+        for (number, data, told) in [(1, json!({"ok": true}), true), (2, json!("x".repeat(70_000)), false)] {
+            let token = fresh(tokens::create(&world.store, create(&world, number)).await?)?;
+            let mut input = complete(&world, &token, 0)?;
+            input.data = (&data).try_into()?;
+            tokens::complete(&world.store, input).await?;
+            let events = helmr_store::events::list(
+                &world.store, world.scope, helmr_store::Subject::Token(token.id), 1, 10,
+            ).await?;
+            let attributes = &events[0].attributes;
+            assert_eq!(attributes.get("data"), told.then_some(&data));
+            assert_eq!(attributes.contains_key("left_out"), !told);
+        }
     }
 
     async fn two_completions_at_once_have_one_winner(world) {

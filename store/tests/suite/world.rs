@@ -94,6 +94,15 @@ pub(crate) fn task(name: &str) -> deployments::NewTask {
     }
 }
 
+pub(crate) fn stream(task: &str, direction: Direction, name: &str) -> Result<deployments::Stream> {
+    Ok(deployments::Stream {
+        task_id: task.parse()?,
+        direction,
+        name: name.parse()?,
+        schema: json!({ "title": format!("{name} of {task}") }),
+    })
+}
+
 impl World {
     pub(crate) async fn on_sqlite() -> Result<Self> {
         Self::over(Store::open_sqlite_in_memory()?).await
@@ -138,13 +147,16 @@ impl World {
     /// Deploys and promotes tasks `plain`, `retried`, `secret`, `short` (60 s to live), `large`, and `serial` (one at a
     /// time in queue `deploys`).
     pub(crate) async fn deploy(&self, content: &str) -> Result<deployments::Deployment> {
-        let stream = |direction, name: &str| -> Result<deployments::Stream> {
-            Ok(deployments::Stream {
-                direction,
-                name: name.parse()?,
-                schema: json!({}),
-            })
-        };
+        let mut streams = Vec::new();
+        for task in ["plain", "retried", "secret", "short", "large", "serial"] {
+            for (direction, name) in [
+                (Direction::Input, "messages"),
+                (Direction::Output, "events"),
+            ] {
+                streams.push(stream(task, direction, name)?);
+            }
+        }
+        streams.push(stream("retried", Direction::Input, "orders")?);
         let mut retried = task("retried");
         retried.retry.max_attempts = 2;
         let mut secret = task("secret");
@@ -177,10 +189,7 @@ impl World {
             provenance: json!({"cli": "test"}),
             tasks: vec![task("plain"), retried, secret, short, large, serial],
             sandboxes: vec![sandbox("default", 1_024), sandbox("large", 7_500)],
-            streams: vec![
-                stream(Direction::Input, "messages")?,
-                stream(Direction::Output, "events")?,
-            ],
+            streams,
             promote: true,
             idempotency: None,
         };

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::http::cursor;
 use crate::http::follow::{self, Batch, Following, Source};
+use crate::news::Topic;
 use crate::{ApiError, Control};
 
 /// Read at a time while following.
@@ -52,15 +53,10 @@ where
         return Ok(follow::follow(control, after, source));
     }
     let limit = cursor::limit(query.limit)?;
-    let rows = events::list(&control.store, scope, subject, after, limit).await?;
-    let full = u32::try_from(rows.len()).unwrap_or(u32::MAX) >= limit;
-    let next_cursor = rows
-        .last()
-        .filter(|_| full)
-        .map(|last| last.sequence.to_string());
+    let page = events::page(&control.store, scope, subject, after, limit).await?;
     Ok(Json(Page {
-        items: rows.iter().map(event).collect::<Vec<_>>(),
-        next_cursor,
+        items: page.items.iter().map(event).collect::<Vec<_>>(),
+        next_cursor: page.next.map(|next| next.to_string()),
     })
     .into_response())
 }
@@ -83,17 +79,18 @@ impl<E: Ended> Source for Events<E> {
     async fn look(&mut self, after: u64) -> Result<Batch<Event>, ApiError> {
         // Asked first: what is read afterwards then holds everything up to the end.
         let ended = self.ended.ended(&self.control).await?;
-        let rows =
-            events::list(&self.control.store, self.scope, self.subject, after, BATCH).await?;
+        let page =
+            events::page(&self.control.store, self.scope, self.subject, after, BATCH).await?;
+        let rows = &page.items;
         Ok(Batch {
-            more: u32::try_from(rows.len()).unwrap_or(u32::MAX) >= BATCH,
+            more: page.next.is_some(),
             after: rows.last().map_or(after, |last| last.sequence),
             items: rows.iter().map(|row| (row.sequence, event(row))).collect(),
             ended,
         })
     }
 
-    fn concerns(&self, hint: &Hint) -> bool {
-        *hint == Hint::Events(self.subject)
+    fn topics(&self) -> Vec<Topic> {
+        vec![Topic::Of(Hint::Events(self.subject))]
     }
 }

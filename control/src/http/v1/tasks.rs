@@ -3,19 +3,21 @@
 use axum::Json;
 use axum::extract::State;
 use helmr_api::http::page::{Page, PageQuery};
-use helmr_api::http::tasks::{Task, TaskAnswer};
+use helmr_api::http::tasks::{Task, TaskAnswer, TaskStream};
 use helmr_domain::{DeploymentId, Duration, ResourceName, Scope};
-use helmr_store::{deployments, tasks};
+use helmr_store::deployments::{self, Stream};
+use helmr_store::tasks;
 use serde_json::Value;
 
 use crate::http::caller::Caller;
 use crate::http::cursor;
 use crate::http::parameters::{Path, Query};
 use crate::http::refusals::Refusals;
+use crate::http::v1::streams::view::wire_direction;
 use crate::ops::deployments::DEFAULT_SANDBOX;
 use crate::{ApiError, Control, refusal};
 
-fn view(row: &tasks::Task, version: &str) -> Task {
+fn view(row: &tasks::Task, version: &str, streams: &[Stream]) -> Task {
     let text = |name: &str| row.definition[name].as_str().unwrap_or_default().to_owned();
     Task {
         id: row.task_id.to_string(),
@@ -31,7 +33,27 @@ fn view(row: &tasks::Task, version: &str) -> Task {
             .payload_schema
             .clone()
             .filter(|schema| *schema != Value::Null),
+        streams: streams
+            .iter()
+            .filter(|stream| stream.task_id == row.task_id)
+            .map(|stream| TaskStream {
+                name: stream.name.to_string(),
+                direction: wire_direction(stream.direction),
+                schema: stream.schema.clone(),
+            })
+            .collect(),
     }
+}
+
+/// What the tasks of one deployment from `first` to `last` declare.
+async fn streams(
+    control: &Control,
+    scope: Scope,
+    first: &tasks::Task,
+    last: &tasks::Task,
+) -> Result<Vec<Stream>, ApiError> {
+    let (deployment, first, last) = (first.deployment_id, &first.task_id, &last.task_id);
+    Ok(deployments::streams(&control.store, scope, deployment, first, last).await?)
 }
 
 fn seconds(span: Duration) -> u64 {
@@ -58,11 +80,16 @@ pub(crate) async fn list_tasks(
     let limit = cursor::limit(query.limit)?;
     let page = tasks::list(&control.store, scope, after, limit).await?;
     // All of one page belong to one deployment.
-    let version = match page.items.first() {
-        Some(first) => version(&control, scope, first.deployment_id).await?,
-        None => String::new(),
+    let (version, streams) = match (page.items.first(), page.items.last()) {
+        (Some(first), Some(last)) => (
+            version(&control, scope, first.deployment_id).await?,
+            streams(&control, scope, first, last).await?,
+        ),
+        _ => (String::new(), Vec::new()),
     };
-    Ok(Json(cursor::page(page, |row| view(row, &version))))
+    Ok(Json(cursor::page(page, |row| {
+        view(row, &version, &streams)
+    })))
 }
 
 /// Gives one task of the promoted deployment.
@@ -78,7 +105,8 @@ pub(crate) async fn get_task(
         .await?
         .ok_or_else(|| refusal::not_found("task"))?;
     let version = version(&control, scope, row.deployment_id).await?;
+    let streams = streams(&control, scope, &row, &row).await?;
     Ok(Json(TaskAnswer {
-        task: view(&row, &version),
+        task: view(&row, &version, &streams),
     }))
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use helmr_api::http::page::{Page, PageQuery};
 use helmr_api::http::workers::{Worker, WorkerCapacity, WorkerDriver};
+use helmr_domain::WorkerId;
 use helmr_domain::placement::Capacity;
 use helmr_store::worker::{self, Worker as Row};
 use serde_json::Value;
@@ -61,10 +62,9 @@ pub(crate) async fn list_workers(
     _: Caller,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Worker>>, ApiError> {
-    cursor::limit(query.limit)?;
-    let rows = worker::list(&control.store, control.installation.organization).await?;
-    Ok(Json(Page {
-        items: rows.iter().map(|row| view(&control, row)).collect(),
-        next_cursor: None,
-    }))
+    let before: Option<WorkerId> = cursor::read(query.cursor.as_deref())?;
+    let limit = cursor::limit(query.limit)?;
+    let organization = control.installation.organization;
+    let page = worker::page(&control.store, organization, before, limit).await?;
+    Ok(Json(cursor::page(page, |row| view(&control, row))))
 }

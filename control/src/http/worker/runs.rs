@@ -115,11 +115,16 @@ pub(super) async fn finished(
     body: Json<RunReport<wire::Finished>, Line>,
 ) -> Done {
     let fence = fence(&caller, run, &body.value);
-    let (finished, exit_code) = ending(body.value.report);
+    let Ending {
+        finished,
+        untaken,
+        exit_code,
+    } = ending(body.value.report);
     let input = Finish {
         at: control.moment()?,
         fence,
         finished,
+        untaken,
         exit_code,
     };
     fault::point("control.finished.before_commit");
@@ -128,15 +133,26 @@ pub(super) async fn finished(
     DONE
 }
 
-fn ending(finished: wire::Finished) -> (Finished, Option<i32>) {
+struct Ending {
+    finished: Finished,
+    untaken: Vec<u64>,
+    exit_code: Option<i32>,
+}
+
+fn ending(finished: wire::Finished) -> Ending {
     match finished {
-        wire::Finished::Succeeded { output } => (succeeded(output), None),
+        wire::Finished::Succeeded { output, untaken } => Ending {
+            finished: succeeded(output),
+            untaken,
+            exit_code: None,
+        },
         wire::Finished::Failed {
             kind,
             name,
             message,
             stack,
             exit_code,
+            untaken,
         } => {
             let failure = Failure {
                 // A kind that this build does not know came from the task's side.
@@ -145,9 +161,17 @@ fn ending(finished: wire::Finished) -> (Finished, Option<i32>) {
                 message: cut(message),
                 stack: stack.map(cut),
             };
-            (Finished::Failed(failure), exit_code)
+            Ending {
+                finished: Finished::Failed(failure),
+                untaken,
+                exit_code,
+            }
         }
-        wire::Finished::Stopped { exit_code } => (Finished::Stopped, exit_code),
+        wire::Finished::Stopped { exit_code, untaken } => Ending {
+            finished: Finished::Stopped,
+            untaken,
+            exit_code,
+        },
     }
 }
 

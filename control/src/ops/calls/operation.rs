@@ -2,6 +2,7 @@
 
 use helmr_api::error::Code;
 use helmr_api::http::streams::Direction;
+use helmr_domain::timer::Clock;
 use helmr_domain::{Duration, StreamName, Timestamp, TokenId, limits};
 use helmr_store::runs::MetadataOp;
 use serde::Deserialize;
@@ -17,6 +18,8 @@ use crate::ops::tokens::NewToken;
 #[derive(Debug)]
 pub(super) enum Operation {
     Wait(Wait),
+    /// No more waiting for what a call registered.
+    DropWait(u64),
     ChangeMetadata(MetadataOp),
     Other(Other),
 }
@@ -38,6 +41,8 @@ pub(super) struct Wait {
     pub(super) timeout_at: Option<Timestamp>,
     pub(super) hot_window: Option<Duration>,
     pub(super) blocking: bool,
+    /// Keeps the run running until it is dropped.
+    pub(super) hold: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,7 @@ pub(super) enum WaitOn {
     },
     Timer {
         due_at: Timestamp,
+        clock: Clock,
     },
 }
 
@@ -63,6 +69,7 @@ pub(super) struct Peek {
 pub(super) struct List {
     pub(super) direction: Direction,
     pub(super) stream: StreamName,
+    pub(super) correlation_id: Option<String>,
     pub(super) after: u64,
     pub(super) limit: u32,
 }
@@ -100,10 +107,17 @@ struct How {
     idle_timeout_ms: Option<u64>,
     #[serde(default = "yes")]
     blocking: bool,
+    #[serde(default)]
+    hold: bool,
 }
 
 fn yes() -> bool {
     true
+}
+
+#[derive(Deserialize)]
+struct DropArgs {
+    call_no: u64,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +128,8 @@ struct TokenArgs {
     tags: Vec<String>,
     #[serde(default)]
     metadata: Map<String, Value>,
+    #[serde(default)]
+    allowed_origins: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +161,8 @@ struct ListArgs {
     direction: Direction,
     stream: StreamName,
     #[serde(default)]
+    correlation_id: Option<String>,
+    #[serde(default)]
     after: Option<u64>,
     #[serde(default)]
     limit: Option<u32>,
@@ -174,6 +192,10 @@ struct IncrementArgs {
 pub(super) fn read(op: &str, args: &Value, now: Timestamp) -> Result<Operation, ApiError> {
     match op {
         "wait" => read_wait(body::read(args)?, now).map(Operation::Wait),
+        "wait.drop" => {
+            let DropArgs { call_no } = body::read(args)?;
+            Ok(Operation::DropWait(call_no))
+        }
         "metadata.set" => {
             let SetArgs { key, value } = body::read(args)?;
             Ok(Operation::ChangeMetadata(MetadataOp::Set { key, value }))
@@ -195,7 +217,8 @@ fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
     match op {
         "token.create" => {
             let args: TokenArgs = body::read(args)?;
-            NewToken::checked(args.timeout_ms.map(millis), args.tags, args.metadata)
+            let timeout = args.timeout_ms.map(millis);
+            NewToken::checked(timeout, args.tags, args.metadata, args.allowed_origins)
                 .map(Other::CreateToken)
         }
         "token.get" => {
@@ -223,9 +246,11 @@ fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
         }
         "stream.list" => {
             let args: ListArgs = body::read(args)?;
+            bounds::correlation_id(args.correlation_id.as_deref())?;
             Ok(Other::List(List {
                 direction: args.direction,
                 stream: args.stream,
+                correlation_id: args.correlation_id,
                 after: args.after.unwrap_or(0),
                 limit: bounds::limit(args.limit)?,
             }))
@@ -262,9 +287,15 @@ fn read_wait(args: WaitArgs, now: Timestamp) -> Result<Wait, ApiError> {
             duration_ms,
             how,
         } => {
-            let due_at = match (due_at_ms, duration_ms) {
-                (Some(at), None) => Timestamp::from_micros(at.saturating_mul(1_000)),
-                (None, Some(span)) => now.after(millis(span)),
+            let on = match (due_at_ms, duration_ms) {
+                (Some(at), None) => WaitOn::Timer {
+                    due_at: Timestamp::from_micros(at.saturating_mul(1_000)),
+                    clock: Clock::Wall,
+                },
+                (None, Some(span)) => WaitOn::Timer {
+                    due_at: now.after(millis(span)),
+                    clock: Clock::Steady,
+                },
                 (Some(_), Some(_)) | (None, None) => {
                     return Err(ApiError::new(
                         Code::InvalidBody,
@@ -272,7 +303,7 @@ fn read_wait(args: WaitArgs, now: Timestamp) -> Result<Wait, ApiError> {
                     ));
                 }
             };
-            (WaitOn::Timer { due_at }, how)
+            (on, how)
         }
     };
     let hot_window = how
@@ -283,6 +314,7 @@ fn read_wait(args: WaitArgs, now: Timestamp) -> Result<Wait, ApiError> {
         timeout_at: how.timeout_ms.map(|span| now.after(millis(span))),
         hot_window,
         blocking: how.blocking,
+        hold: how.hold,
     })
 }
 
@@ -312,7 +344,11 @@ mod tests {
         let Operation::Wait(wait) = read("wait", &args, NOW).unwrap() else {
             panic!("not a wait");
         };
-        let WaitOn::Timer { due_at } = wait.on else {
+        let WaitOn::Timer {
+            due_at,
+            clock: Clock::Steady,
+        } = wait.on
+        else {
             panic!("not a timer");
         };
         assert_eq!(due_at.as_micros(), 3_000_000);

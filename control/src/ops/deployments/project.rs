@@ -82,7 +82,7 @@ pub(super) fn check(index: &Index) -> Result<(), ApiError> {
     for task in &index.tasks {
         check_task(index, task)?;
     }
-    check_streams(&index.streams)
+    check_streams(index)
 }
 
 fn place(task: &IndexedTask) -> Place<'_> {
@@ -249,9 +249,9 @@ pub(super) fn is_variable(name: &str) -> bool {
 }
 
 /// Tasks of different modules may declare streams of one name with different schemas; one task may not.
-fn check_streams(streams: &[IndexedStream]) -> Result<(), ApiError> {
+fn check_streams(index: &Index) -> Result<(), ApiError> {
     let mut seen: HashMap<(&str, bool, &str), &IndexedStream> = HashMap::new();
-    for stream in streams {
+    for stream in &index.streams {
         let here = Place::of(stream.file.as_deref(), stream.export.as_deref());
         let name = &stream.name;
         name.parse::<StreamName>()
@@ -260,6 +260,14 @@ fn check_streams(streams: &[IndexedStream]) -> Result<(), ApiError> {
             check_schema(schema, here, "the stream's schema")?;
         }
         for task in &stream.tasks {
+            if !index.tasks.iter().any(|known| known.id == *task) {
+                return Err(here.refuse(
+                    Code::DeploymentInvalid,
+                    format!(
+                        "the stream `{name}` is said to be of the task `{task}`, which is not there"
+                    ),
+                ));
+            }
             let key = (
                 name.as_str(),
                 stream.direction == Direction::Input,
@@ -401,5 +409,9 @@ mod tests {
         assert!(check(&index(&tasks, &same)).is_ok());
         let other = json!({"streams": [stream(&json!({})), stream(&json!({"type": "string"}))]});
         check_refused(&tasks, &other, Code::DuplicateId, &["m.ts"]);
+        let mut lost = stream(&json!({}));
+        lost["tasks"] = json!(["b"]);
+        let lost = json!({ "streams": [lost] });
+        check_refused(&tasks, &lost, Code::DeploymentInvalid, &["m.ts", "`b`"]);
     }
 }

@@ -9,8 +9,8 @@ use helmr_api::http::deployments::{
 use helmr_domain::machine::Spec;
 use helmr_domain::run::{Backoff, Retry};
 use helmr_domain::stream::Direction;
-use helmr_domain::{CanonicalJson, Duration, StreamName, limits};
-use helmr_store::deployments::{NewTask, Sandbox, Stream};
+use helmr_domain::{CanonicalJson, Duration, limits};
+use helmr_store::deployments::{NewTask, Sandbox, Stream, TaskQueue};
 use helmr_store::images::{self, Image};
 use serde_json::{Value, json};
 
@@ -188,7 +188,12 @@ fn task(indexed: &IndexedTask) -> Result<NewTask, ApiError> {
             .max_duration_seconds
             .map_or(limits::MAX_DURATION, seconds),
         ttl: indexed.ttl.map(millis),
-        queue: indexed.queue.as_ref().map(|queue| queue.name.clone()),
+        queue: indexed.queue.as_ref().map(|queue| TaskQueue {
+            name: queue.name.clone(),
+            concurrency_limit: queue.concurrency_limit,
+            concurrency_key: queue.concurrency_key.clone().filter(|key| !key.is_empty()),
+            priority: queue.priority,
+        }),
         retry: indexed.retry.as_ref().map_or_else(Retry::default, retry),
         secrets: indexed
             .secrets
@@ -209,6 +214,7 @@ fn retry(indexed: &IndexedRetry) -> Retry {
         if let Some(factor) = asked.factor {
             backoff.factor_percent = percent(factor);
         }
+        backoff.jitter = asked.jitter.unwrap_or(false);
     }
     Retry {
         max_attempts: indexed.max_attempts,
@@ -221,36 +227,25 @@ fn percent(factor: f64) -> u32 {
     format!("{:.0}", factor * 100.0).parse().unwrap_or(200)
 }
 
-/// One row for each name and direction. Tasks that mean different things by a name share a row that takes either.
+/// A row for each task that declares a stream: its name may mean another thing to the next task.
 fn streams(index: &Index) -> Result<Vec<Stream>, ApiError> {
-    let mut schemas: BTreeMap<(bool, &str), Vec<Value>> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, bool, &str), Stream> = BTreeMap::new();
     for stream in &index.streams {
         let direction = view::direction(stream.direction);
-        let schema = stream.schema.clone().unwrap_or_else(|| json!({}));
-        let known = schemas
-            .entry((direction == Direction::Input, &stream.name))
-            .or_default();
-        if !known.contains(&schema) {
-            known.push(schema);
+        for task in &stream.tasks {
+            // One that is declared twice alike is one stream; declared otherwise, it was refused.
+            rows.insert(
+                (task, direction == Direction::Output, &stream.name),
+                Stream {
+                    task_id: task.parse().map_err(broken)?,
+                    direction,
+                    name: stream.name.parse().map_err(broken)?,
+                    schema: stream.schema.clone().unwrap_or_else(|| json!({})),
+                },
+            );
         }
     }
-    schemas
-        .into_iter()
-        .map(|((input, name), mut known)| {
-            Ok(Stream {
-                direction: if input {
-                    Direction::Input
-                } else {
-                    Direction::Output
-                },
-                name: name.parse::<StreamName>().map_err(broken)?,
-                schema: match known.len() {
-                    1 => known.remove(0),
-                    _ => json!({ "anyOf": known }),
-                },
-            })
-        })
-        .collect()
+    Ok(rows.into_values().collect())
 }
 
 /// Names everything that a deployment's behaviour depends on.

@@ -137,7 +137,7 @@ async fn condition(
         } => {
             let found = streams::next_unread(
                 tx,
-                run.run.deployment_id,
+                run.run.task_row_id,
                 run.run.session_id,
                 stream,
                 correlation_id.as_deref(),

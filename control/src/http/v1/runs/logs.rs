@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use helmr_api::http::page::Page;
 use helmr_api::http::runs::{Encoding, LogItem, LogQuery, LogStream as Wire};
 use helmr_domain::{EventKind, RunId};
-use helmr_store::events::Event;
+use helmr_store::events::{self, Event};
 use helmr_store::runs::{self, LogStream, Segment};
 use helmr_store::{Hint, Subject};
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use crate::http::follow::{self, Batch, Following, Source};
 use crate::http::parameters::{Path, Query};
 use crate::http::refusals::Refusals;
 use crate::http::v1::events::Ended as _;
+use crate::news::Topic;
 use crate::state::Environment;
 use crate::{ApiError, Control, ops};
 
@@ -97,8 +98,9 @@ impl Source for Log {
         Ok(batch)
     }
 
-    fn concerns(&self, hint: &Hint) -> bool {
-        *hint == Hint::Events(Subject::Run(self.run)) || *hint == Hint::Log(self.run)
+    fn topics(&self) -> Vec<Topic> {
+        let events = Hint::Events(Subject::Run(self.run));
+        vec![Topic::Of(events), Topic::Of(Hint::Log(self.run))]
     }
 }
 
@@ -107,15 +109,16 @@ impl Log {
     async fn read(&mut self, after: u64, most: usize) -> Result<Batch<LogItem>, ApiError> {
         let scope = self.environment.row.scope;
         let store = &self.control.store;
-        let events = runs::events(store, scope, self.run, after, EVENTS).await?;
+        let subject = Subject::Run(self.run);
+        let page = events::page(store, scope, subject, after, EVENTS).await?;
         let mut batch = Batch {
             items: Vec::new(),
             ended: false,
-            more: u32::try_from(events.len()).unwrap_or(u32::MAX) >= EVENTS,
+            more: page.next.is_some(),
             after,
         };
         let mut output = Output::default();
-        for event in &events {
+        for event in &page.items {
             if batch.items.len() >= most {
                 batch.more = true;
                 break;

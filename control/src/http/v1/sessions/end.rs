@@ -43,8 +43,8 @@ pub(crate) async fn cancel_session(
 ) -> Result<Answer<SessionAnswer>, ApiError> {
     bounds::reason(body.value.reason.as_deref())?;
     let at = control.moment()?;
-    let session = sessions::cancel(&control.store, caller.scope(), id, at).await?;
-    tracing::info!("session.id" = %id, reason = body.value.reason, "session cancelled");
+    let reason = body.value.reason;
+    let session = sessions::cancel(&control.store, caller.scope(), id, reason, at).await?;
     Ok(Answer(SessionAnswer {
         session: view::session(&session),
     }))

@@ -11,7 +11,7 @@ use helmr_store::{runs, sessions};
 use super::view;
 use crate::http::caller::Caller;
 use crate::http::cursor;
-use crate::http::parameters::{Path, Query};
+use crate::http::parameters::{self, Path, Query};
 use crate::http::refusals::Refusals;
 use crate::http::v1::runs::view as run_view;
 use crate::{ApiError, Control, refusal};
@@ -28,6 +28,8 @@ pub(crate) async fn list_sessions(
         status: query.status.map(|status| status.as_str().to_owned()),
         task_id: query.task,
         external_id: query.external_id,
+        workspace: parameters::id("workspace_id", query.workspace_id)?,
+        tag: query.tag,
     };
     let before: Option<SessionId> = cursor::read(query.cursor.as_deref())?;
     let limit = cursor::limit(query.limit)?;
@@ -70,7 +72,7 @@ pub(crate) async fn list_session_runs(
     Ok(Json(cursor::page(page, |run| run_view::run(run, now))))
 }
 
-async fn find(
+pub(super) async fn find(
     control: &Control,
     caller: &Caller,
     id: SessionId,

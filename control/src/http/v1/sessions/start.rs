@@ -64,14 +64,18 @@ pub(crate) async fn start_session(
     )
     .await?;
     Ok(match started {
-        Kept::Replayed { answer, .. } => idempotency::replayed(answer),
-        Kept::Fresh(started) => {
-            let status = if started.reused {
-                StatusCode::OK
-            } else {
-                StatusCode::CREATED
-            };
-            (status, Answer(render(&started))).into_response()
+        Kept::Replayed { answer, .. } => {
+            let reused = answer["reused"] == true;
+            idempotency::replayed_as(status(reused), answer)
         }
+        Kept::Fresh(started) => (status(started.reused), Answer(render(&started))).into_response(),
     })
+}
+
+const fn status(reused: bool) -> StatusCode {
+    if reused {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    }
 }

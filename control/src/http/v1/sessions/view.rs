@@ -30,6 +30,7 @@ pub(crate) fn session(row: &Row) -> Session {
         expires_at: row.expires_at.map(Into::into),
         result: row.result.clone(),
         error: row.error.as_ref().map(|failure| json!(failure)),
+        cancel_reason: row.cancel_text.clone(),
         created_at: row.created_at.into(),
         ended_at: row.ended_at.map(Into::into),
     }

@@ -1,27 +1,33 @@
 //! Reading and following the streams of a session.
 
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use helmr_api::error::Code;
 use helmr_api::http::page::{Page, PageQuery};
 use helmr_api::http::streams::{ListRecords, Record, Stream};
-use helmr_domain::session::State as SessionState;
 use helmr_domain::stream::Direction;
-use helmr_domain::{Scope, SessionId, StreamName};
-use helmr_store::public_tokens::Grant;
-use helmr_store::{Hint, Subject, sessions, streams};
+use helmr_domain::{Scope, SessionId, StreamName, Timestamp};
+use helmr_store::public_tokens::{Grant, PublicToken};
+use helmr_store::{Hint, Subject, streams};
 
 use super::view;
-use crate::http::caller::{Access, Caller, denied};
+use crate::http::caller::{Access, Caller, check_still_valid, denied};
 use crate::http::cursor;
 use crate::http::follow::{self, Batch, Following, Source};
 use crate::http::parameters::{Path, PathPair, Query};
 use crate::http::refusals::Refusals;
+use crate::http::v1::events::Ended as _;
+use crate::http::v1::sessions::events::SessionEnded;
+use crate::news::Topic;
 use crate::{ApiError, Control, ops};
 
-/// Read at a time while following: records may be large.
-const BATCH: u32 = 50;
+/// Read at a time while following, unless they are large.
+const BATCH: u32 = 200;
 
 /// Lists the streams that a session's task declares.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/streams", operation_id = "list_streams", tag = "streams",
@@ -32,30 +38,37 @@ pub(crate) async fn list_streams(
     Path(id): Path<SessionId>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Stream>>, ApiError> {
-    cursor::limit(query.limit)?;
-    let scope = caller.scope();
-    let mut items = Vec::new();
-    for stream in streams::list(&control.store, scope, id).await? {
-        let last = if stream.last_sequence == 0 {
-            None
-        } else {
-            let only = streams::ListRecords {
-                session: id,
-                direction: stream.direction,
-                stream: stream.name.clone(),
-                correlation_id: None,
-                after: stream.last_sequence.saturating_sub(1),
-                limit: 1,
-            };
-            let page = streams::list_records(&control.store, scope, only).await?;
-            page.items.first().map(|record| record.created_at.into())
-        };
-        items.push(view::stream(&stream, last));
+    let after: Option<Place> = cursor::read(query.cursor.as_deref())?;
+    let limit = cursor::limit(query.limit)?;
+    let after = after.map(|Place(direction, name)| (direction, name));
+    let page = streams::list(&control.store, caller.scope(), id, after, limit).await?;
+    let page = helmr_store::Page {
+        items: page.items,
+        next: page.next.map(|(direction, name)| Place(direction, name)),
+    };
+    Ok(Json(cursor::page(page, view::stream)))
+}
+
+/// Where a stream stands among those of its session, as a list's cursor.
+struct Place(Direction, StreamName);
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.0.as_str(), self.1)
     }
-    Ok(Json(Page {
-        items,
-        next_cursor: None,
-    }))
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (direction, name) = text.split_once('/').ok_or(())?;
+        let direction = [Direction::Input, Direction::Output]
+            .into_iter()
+            .find(|known| known.as_str() == direction)
+            .ok_or(())?;
+        Ok(Self(direction, name.parse().map_err(|_| ())?))
+    }
 }
 
 /// Lists the records of an input stream, oldest first, or follows them.
@@ -103,6 +116,8 @@ struct Records {
     direction: Direction,
     stream: StreamName,
     correlation_id: Option<String>,
+    /// The public access token by which it is read.
+    public: Option<Arc<PublicToken>>,
 }
 
 impl Records {
@@ -121,6 +136,10 @@ impl Records {
             session,
             direction,
             stream,
+            public: match access {
+                Access::Key(_) => None,
+                Access::Public(token) => Some(Arc::clone(token)),
+            },
         })
     }
 
@@ -200,10 +219,12 @@ impl Source for Records {
 
     async fn look(&mut self, after: u64) -> Result<Batch<Record>, ApiError> {
         // Asked first: what is read afterwards then holds everything up to the end.
-        let session = sessions::get(&self.control.store, self.scope, self.session).await?;
-        let ended = session.is_none_or(|session| {
-            session.state != SessionState::Open && session.active_run.is_none()
-        });
+        let ended = SessionEnded::of(self.scope, self.session)
+            .ended(&self.control)
+            .await?;
+        if let Some(token) = &self.public {
+            check_still_valid(&self.control, token).await?;
+        }
         let page = self.read(after, BATCH).await?;
         Ok(Batch {
             more: page.next.is_some(),
@@ -217,19 +238,27 @@ impl Source for Records {
         })
     }
 
-    fn concerns(&self, hint: &Hint) -> bool {
-        match hint {
-            Hint::Records {
-                session,
-                direction,
-                stream,
-            } => *session == self.session && *direction == self.direction && *stream == self.stream,
-            // The session may have ended.
-            Hint::Events(Subject::Session(session)) => *session == self.session,
-            Hint::Events(_) | Hint::Assignment(_) | Hint::Log(_) | Hint::Timers | Hint::Queue => {
-                false
-            }
-        }
+    fn topics(&self) -> Vec<Topic> {
+        let records = Hint::Records {
+            session: self.session,
+            direction: self.direction,
+            stream: self.stream.clone(),
+        };
+        // The session may end, and so may the right to read.
+        let session = Hint::Events(Subject::Session(self.session));
+        let revoked = self
+            .public
+            .as_ref()
+            .map(|token| Hint::PublicToken(token.id));
+        [records, session]
+            .into_iter()
+            .chain(revoked)
+            .map(Topic::Of)
+            .collect()
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        self.public.as_ref().and_then(|token| token.expires_at)
     }
 }
 

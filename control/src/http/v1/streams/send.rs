@@ -8,13 +8,24 @@ use helmr_domain::stream::Direction;
 use helmr_domain::{SessionId, StreamName};
 use helmr_store::public_tokens::Grant;
 
-use crate::http::body::Json;
+use crate::http::body::{Json, Limit};
 use crate::http::caller::{Access, denied};
 use crate::http::idempotency::{self, IdempotencyKey};
 use crate::http::parameters::PathPair;
 use crate::http::refusals::Refusals;
+use crate::ops::bounds;
 use crate::ops::streams::{self, Given};
 use crate::{ApiError, Control};
+
+/// The record's data, and room for what stands beside it and for escapes that its canonical form does not have.
+pub(crate) struct Record;
+
+impl Limit for Record {
+    const BYTES: usize = 4 * bounds::RECORD_BYTES;
+    const STATED: usize = bounds::RECORD_BYTES;
+    const CODE: Code = Code::RecordTooLarge;
+    const WHAT: &'static str = "the record";
+}
 
 /// Sends a record to a session's input stream. An open session without a run starts its next one.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/inputs/{stream}", operation_id = "send_input", tag = "streams",
@@ -25,10 +36,11 @@ pub(crate) async fn send_input(
     access: Access,
     PathPair(session, stream): PathPair<SessionId, StreamName>,
     key: IdempotencyKey,
-    body: Json<SendInput>,
+    body: Json<SendInput, Record>,
 ) -> Result<Response, ApiError> {
     let mut sent = body.value;
     allow(&access, session, &stream, &mut sent)?;
+    let key = key.of_access(&access);
     let request = key.of(&format!("send_input {session} {stream}"), &body.sent)?;
     let given = Given {
         stream,

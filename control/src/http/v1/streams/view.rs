@@ -1,8 +1,7 @@
 //! Streams and records as clients and tasks see them.
 
 use helmr_api::http::page::Page;
-use helmr_api::http::streams::{Direction as Wire, Record, Stream};
-use helmr_api::http::value::Time;
+use helmr_api::http::streams::{Direction as Wire, Record, Stream, TranscriptRecord};
 use helmr_domain::stream::Direction;
 use helmr_store::streams::{Record as Row, SessionStream};
 
@@ -25,12 +24,23 @@ pub(crate) fn page(page: &helmr_store::Page<Row, u64>) -> Page<Record> {
     }
 }
 
-pub(crate) fn stream(row: &SessionStream, last_record_at: Option<Time>) -> Stream {
+/// A record among those of all streams.
+pub(crate) fn transcript_record(row: &Row) -> TranscriptRecord {
+    TranscriptRecord {
+        position: row.position,
+        direction: wire_direction(row.direction),
+        stream: row.stream.to_string(),
+        run_id: row.run_id,
+        record: record(row),
+    }
+}
+
+pub(crate) fn stream(row: &SessionStream) -> Stream {
     Stream {
         name: row.name.to_string(),
         direction: wire_direction(row.direction),
         records: row.last_sequence,
-        last_record_at,
+        last_record_at: row.last_record_at.map(Into::into),
         unread: row.unread,
     }
 }

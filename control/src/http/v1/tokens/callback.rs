@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::{Form, Json, RequestExt as _};
+use bytes::Bytes;
 use helmr_api::error::Code;
 use helmr_api::http::tokens::CallbackTaken;
 use helmr_store::tokens;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
@@ -21,6 +23,8 @@ use crate::{ApiError, Control, ops, refusal};
 
 const BODY_BYTES: usize = 4 << 20;
 const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";
+const FORM: &[u8] = FORM_TYPE.as_bytes();
 
 /// Shows nothing and changes nothing: links are fetched by previews and scanners, and a token is completed by `POST` alone.
 #[utoipa::path(get, path = "/api/v1/tokens/callback/{secret}", operation_id = "look_at_callback", tag = "tokens",
@@ -58,30 +62,14 @@ async fn data(request: Request) -> Result<Value, ApiError> {
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
-        .map(|value| value.as_bytes().to_vec())
+        .map(|value| value.as_bytes().to_ascii_lowercase())
         .unwrap_or_default();
-    if content_type.starts_with(b"application/x-www-form-urlencoded") {
-        return form(request).await;
-    }
-    let collect = Limited::new(request.into_body(), BODY_BYTES).collect();
-    let bytes = match tokio::time::timeout(ARRIVES_WITHIN, collect).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(bounds::too_large(
-                Code::BodyTooLarge,
-                "the body",
-                BODY_BYTES,
-            ));
-        }
-        Ok(Err(_)) | Err(_) => {
-            return Err(ApiError::new(
-                Code::InvalidBody,
-                "the body ended before it was complete",
-            ));
-        }
-    };
+    let bytes = read(request.into_body()).await?;
     if bytes.trim_ascii().is_empty() {
         return Ok(Value::Null);
+    }
+    if content_type.starts_with(FORM) {
+        return form(bytes).await;
     }
     if !content_type.is_empty() && !body::is_json(&content_type) {
         return Err(ApiError::new(
@@ -92,16 +80,33 @@ async fn data(request: Request) -> Result<Value, ApiError> {
     body::parse(&bytes)
 }
 
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let collect = Limited::new(body, BODY_BYTES).collect();
+    match tokio::time::timeout(ARRIVES_WITHIN, collect).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(bounds::too_large(
+            Code::BodyTooLarge,
+            "the body",
+            BODY_BYTES,
+        )),
+        Ok(Err(_)) | Err(_) => Err(ApiError::new(
+            Code::InvalidBody,
+            "the body ended before it was complete",
+        )),
+    }
+}
+
 /// A form is an object of texts; a name that repeats is a list.
-async fn form(request: Request) -> Result<Value, ApiError> {
-    let extracted = tokio::time::timeout(
-        ARRIVES_WITHIN,
-        request
-            .with_limited_body()
-            .extract::<Form<Vec<(String, String)>>, _>(),
-    )
-    .await;
-    let Ok(Ok(Form(pairs))) = extracted else {
+async fn form(bytes: Bytes) -> Result<Value, ApiError> {
+    let mut request = Request::new(Body::from(bytes));
+    *request.method_mut() = Method::POST;
+    request
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(FORM_TYPE));
+    // Its size was looked at already.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let extracted = request.extract::<Form<Vec<(String, String)>>, _>().await;
+    let Ok(Form(pairs)) = extracted else {
         return Err(ApiError::new(Code::InvalidBody, "the form cannot be read"));
     };
     let mut fields = Map::new();

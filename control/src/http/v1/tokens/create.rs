@@ -27,8 +27,10 @@ pub(crate) async fn create_token(
         timeout,
         tags,
         metadata,
+        allowed_origins,
     } = body.value;
-    let new = NewToken::checked(timeout.map(|span| span.0), tags, metadata)?;
+    let timeout = timeout.map(|span| span.0);
+    let new = NewToken::checked(timeout, tags, metadata, allowed_origins)?;
     let answer = tokens::create_for_client(&control, &caller.environment, new, request).await?;
     let body = json!({ "token": answer.body });
     Ok(if answer.replayed {

@@ -2,17 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use helmr_api::error::Code;
 use helmr_api::http::page::Page;
 use helmr_api::http::tokens::{ListTokens, Token, TokenAnswer, TokenStatus};
-use helmr_domain::{RunId, TokenId};
+use helmr_domain::TokenId;
 use helmr_store::tokens;
 
 use super::view;
 use crate::http::caller::Access;
 use crate::http::caller::Caller;
 use crate::http::cursor;
-use crate::http::parameters::{Path, Query};
+use crate::http::parameters::{self, Path, Query};
 use crate::http::refusals::Refusals;
 use crate::{ApiError, Control, refusal};
 
@@ -24,11 +23,6 @@ pub(crate) async fn list_tokens(
     caller: Caller,
     Query(query): Query<ListTokens>,
 ) -> Result<Json<Page<Token>>, ApiError> {
-    let run: Option<RunId> = query.run_id.map(|id| id.parse()).transpose().map_err(
-        |error: helmr_domain::InvalidId| {
-            ApiError::new(Code::InvalidQuery, format!("run_id: {error}"))
-        },
-    )?;
     let status = query.status.map(|status| {
         match status {
             TokenStatus::Pending => "pending",
@@ -38,7 +32,12 @@ pub(crate) async fn list_tokens(
         }
         .to_owned()
     });
-    let filter = tokens::Filter { status, run };
+    let filter = tokens::Filter {
+        status,
+        run: parameters::id("run_id", query.run_id)?,
+        session: parameters::id("session_id", query.session_id)?,
+        tag: query.tag,
+    };
     let before: Option<TokenId> = cursor::read(query.cursor.as_deref())?;
     let limit = cursor::limit(query.limit)?;
     let page = tokens::list(&control.store, caller.scope(), filter, before, limit).await?;

@@ -5,17 +5,18 @@ use helmr_domain::token::State;
 use helmr_store::tokens::Token as Row;
 
 pub(crate) fn token(row: &Row) -> Token {
-    let (status, data, completed_at) = match &row.state {
+    let (status, data, ended_at) = match &row.state {
         State::Pending => (TokenStatus::Pending, None, None),
         State::Completed { data, at } => (
             TokenStatus::Completed,
             // It was JSON when it was made canonical.
             serde_json::from_str(data.as_str()).ok(),
-            Some((*at).into()),
+            Some(*at),
         ),
-        State::Expired { .. } => (TokenStatus::Expired, None, None),
-        State::Cancelled { .. } => (TokenStatus::Cancelled, None, None),
+        State::Expired { at } => (TokenStatus::Expired, None, Some(*at)),
+        State::Cancelled { at } => (TokenStatus::Cancelled, None, Some(*at)),
     };
+    let ended_at = ended_at.map(Into::into);
     Token {
         id: row.id,
         status,
@@ -26,6 +27,7 @@ pub(crate) fn token(row: &Row) -> Token {
         run_id: row.run_id,
         session_id: row.session_id,
         created_at: row.created_at.into(),
-        completed_at,
+        completed_at: ended_at.filter(|_| status == TokenStatus::Completed),
+        ended_at,
     }
 }
