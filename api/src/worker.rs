@@ -420,13 +420,20 @@ pub struct LogEntry {
 
 /// `…/finished`: the task's end. The first one told counts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Finish {
+    #[serde(flatten)]
+    pub finished: Finished,
+    /// Calls whose outcome reached the process and was not taken by the task: records in them stay unread.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untaken: Vec<u64>,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Finished {
     Succeeded {
         output: Option<Value>,
-        /// Calls whose outcome reached the process and was not taken by the task: records in them stay unread.
-        #[serde(default)]
-        untaken: Vec<u64>,
     },
     Failed {
         kind: String,
@@ -434,14 +441,10 @@ pub enum Finished {
         message: String,
         stack: Option<String>,
         exit_code: Option<i32>,
-        #[serde(default)]
-        untaken: Vec<u64>,
     },
     /// Ended after a stop order.
     Stopped {
         exit_code: Option<i32>,
-        #[serde(default)]
-        untaken: Vec<u64>,
     },
 }
 

@@ -6,6 +6,7 @@
 
 mod watch;
 
+use self::watch::Watch;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -171,12 +172,18 @@ impl Clock {
         }
     }
 
-    /// Wakes what sleeps whenever the wall's clock is set. Runs until it is dropped.
-    pub(crate) async fn watch(&self) {
-        match &self.0 {
-            Source::System(system) => watch::run(&system.set).await,
-            Source::Manual(_) => std::future::pending().await,
-        }
+    /// Wakes what sleeps whenever the wall's clock is set, for as long as the answer is kept.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        let Source::System(system) = &self.0 else {
+            return None;
+        };
+        let told = Arc::clone(system);
+        let watch = Watch::begin(move || told.set.send_modify(|times| *times += 1));
+        watch
+            .inspect_err(|error| {
+                tracing::warn!(error = %error, "a clock that is set is noticed late: the kernel does not tell of it");
+            })
+            .ok()
     }
 }
 

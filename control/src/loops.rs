@@ -24,8 +24,6 @@ pub(crate) fn spawn(control: &Control) {
 
 /// Wakes whoever sleeps when somebody sets the clock.
 async fn watch_clock(control: Control) {
-    tokio::select! {
-        () = control.ending.cancelled() => {}
-        () = control.clock.watch() => {}
-    }
+    let _watch = control.clock.watch();
+    control.ending.cancelled().await;
 }

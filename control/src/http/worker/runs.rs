@@ -112,14 +112,11 @@ pub(super) async fn finished(
     State(control): State<Control>,
     caller: WorkerCaller,
     Path(run): Path<RunId>,
-    body: Json<RunReport<wire::Finished>, Line>,
+    body: Json<RunReport<wire::Finish>, Line>,
 ) -> Done {
     let fence = fence(&caller, run, &body.value);
-    let Ending {
-        finished,
-        untaken,
-        exit_code,
-    } = ending(body.value.report);
+    let wire::Finish { finished, untaken } = body.value.report;
+    let (finished, exit_code) = ending(finished);
     let input = Finish {
         at: control.moment()?,
         fence,
@@ -133,26 +130,15 @@ pub(super) async fn finished(
     DONE
 }
 
-struct Ending {
-    finished: Finished,
-    untaken: Vec<u64>,
-    exit_code: Option<i32>,
-}
-
-fn ending(finished: wire::Finished) -> Ending {
+fn ending(finished: wire::Finished) -> (Finished, Option<i32>) {
     match finished {
-        wire::Finished::Succeeded { output, untaken } => Ending {
-            finished: succeeded(output),
-            untaken,
-            exit_code: None,
-        },
+        wire::Finished::Succeeded { output } => (succeeded(output), None),
         wire::Finished::Failed {
             kind,
             name,
             message,
             stack,
             exit_code,
-            untaken,
         } => {
             let failure = Failure {
                 // A kind that this build does not know came from the task's side.
@@ -161,17 +147,9 @@ fn ending(finished: wire::Finished) -> Ending {
                 message: cut(message),
                 stack: stack.map(cut),
             };
-            Ending {
-                finished: Finished::Failed(failure),
-                untaken,
-                exit_code,
-            }
+            (Finished::Failed(failure), exit_code)
         }
-        wire::Finished::Stopped { exit_code, untaken } => Ending {
-            finished: Finished::Stopped,
-            untaken,
-            exit_code,
-        },
+        wire::Finished::Stopped { exit_code } => (Finished::Stopped, exit_code),
     }
 }
 
