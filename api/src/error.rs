@@ -167,6 +167,7 @@ codes! {
     /// The session is closed, cancelled or expired.
     SessionEnded = "session_ended", Conflict;
     RunFinished = "run_finished", Conflict;
+    RunNotFinished = "run_not_finished", Conflict;
     TokenCompletionConflict = "token_completion_conflict", Conflict;
     /// A completed token cannot be cancelled.
     TokenCompleted = "token_completed", Conflict;

@@ -174,11 +174,11 @@ pub struct RunAssignment {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopOrder {
-    /// `cancelled`, `max_duration` or `session_expired`.
+    /// `cancelled`, `max_duration`, `session_cancelled` or `session_expired`.
     pub reason: String,
     pub message: String,
-    /// Microseconds since the epoch after which the processes are killed.
-    pub kill_at_us: i64,
+    /// How long after the assignment was written the processes are killed.
+    pub kill_in_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,8 +193,8 @@ pub struct PendingWait {
     pub wait_id: WaitId,
     pub call_no: u64,
     pub hot_window_ms: u64,
-    /// When it was registered, microseconds since the epoch.
-    pub since_us: i64,
+    /// How long the run had been idle when the assignment was written.
+    pub idle_for_ms: u64,
 }
 
 /// How a wait ends, in the form the task sees.
@@ -419,6 +419,16 @@ pub struct LogEntry {
 }
 
 /// `…/finished`: the task's end. The first one told counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Finish {
+    #[serde(flatten)]
+    pub finished: Finished,
+    /// Calls whose outcome reached the process and was not taken by the task: records in them stay unread.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untaken: Vec<u64>,
+}
+
+/// How a task ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Finished {

@@ -19,4 +19,11 @@ pub(crate) fn spawn(control: &Control) {
     control.tasks.spawn(timers::run(control.clone()));
     control.tasks.spawn(reaper::run(control.clone()));
     control.tasks.spawn(sweeper::run(control.clone()));
+    control.tasks.spawn(watch_clock(control.clone()));
+}
+
+/// Wakes whoever sleeps when somebody sets the clock.
+async fn watch_clock(control: Control) {
+    let _watch = control.clock.watch();
+    control.ending.cancelled().await;
 }

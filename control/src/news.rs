@@ -77,7 +77,7 @@ impl News {
             | Hint::Events(_)
             | Hint::Log(_)
             | Hint::PublicToken(_)
-            | Hint::Timers
+            | Hint::Timer { .. }
             | Hint::Queue => None,
         };
         let topics = [Some(Topic::Of(hint)), session.map(Topic::AnyRecord)];
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn news_reaches_those_whom_it_concerns_once() {
         let news = News::default();
-        let one = news.subscribe(vec![Topic::Of(records(1)), Topic::Of(Hint::Timers)]);
+        let one = news.subscribe(vec![Topic::Of(records(1)), Topic::Of(Hint::Queue)]);
         let other = news.subscribe(vec![Topic::Of(records(2))]);
         let transcript = news.subscribe(vec![Topic::AnyRecord(session(1))]);
         news.tell(records(1));

@@ -65,8 +65,8 @@ impl From<Refusal> for ApiError {
             Refusal::ConcurrentWait => (Code::ConcurrentWait, None),
             Refusal::RunStopping => (Code::RunStopping, None),
             Refusal::RunFinished => (Code::RunFinished, None),
-            Refusal::RunNotFinished
-            | Refusal::RunNotInState { .. }
+            Refusal::RunNotFinished => (Code::RunNotFinished, None),
+            Refusal::RunNotInState { .. }
             | Refusal::MachineNotInState { .. }
             | Refusal::WaitOver => (Code::InvalidState, None),
             Refusal::MachineBusy => (Code::MachineBusy, None),

@@ -75,7 +75,8 @@ impl Control {
 
     /// The instant and the randomness of one operation.
     pub(crate) fn moment(&self) -> Result<Moment, NoRandomness> {
-        Ok(Moment::new(self.now(), entropy::bytes()?))
+        let moment = Moment::new(self.now(), entropy::bytes()?);
+        Ok(moment.with_wall(self.clock.wall()))
     }
 
     /// An environment and its keys. Names and keys of environments do not change while the process lives.

@@ -4,18 +4,47 @@ use std::cell::Cell;
 
 use crate::Timestamp;
 
-/// The two things an operation may not fetch for itself, so that it can be replayed.
+/// What an operation may not fetch for itself, so that it can be replayed: the time and randomness.
+///
+/// There are two times. `now` is steady: it never steps, so spans are measured with it, and it is what is written down.
+/// `wall` is the time of day as people set it: only deadlines that were given as a time of day are compared with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     pub now: Timestamp,
+    pub wall: Timestamp,
     /// Ten random bytes: the first id made in the operation has them, each further one the next number.
     pub seed: [u8; 10],
 }
 
+impl From<Timestamp> for Moment {
+    /// An instant at which both clocks agree, without randomness.
+    fn from(now: Timestamp) -> Self {
+        Self::new(now, [0; 10])
+    }
+}
+
 impl Moment {
+    /// A moment at which both clocks agree.
     #[must_use]
     pub const fn new(now: Timestamp, seed: [u8; 10]) -> Self {
-        Self { now, seed }
+        Self {
+            now,
+            wall: now,
+            seed,
+        }
+    }
+
+    /// The same moment where the time of day is another.
+    #[must_use]
+    pub const fn with_wall(self, wall: Timestamp) -> Self {
+        Self { wall, ..self }
+    }
+
+    /// A number that the operation may choose by; ids made at the moment tell it.
+    #[must_use]
+    pub const fn random(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, _, _] = self.seed;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// The moment of the `n`th part of an operation that makes ids in each of its parts.
@@ -36,10 +65,7 @@ impl Moment {
             seed[index] = bytes[6 + index];
             index += 1;
         }
-        Self {
-            now: self.now,
-            seed,
-        }
+        Self { seed, ..self }
     }
 
     /// The ids of one operation. An operation that is tried again starts over and makes the same ids.

@@ -1,9 +1,10 @@
 //! A session: the history of one task's invocation.
 
-use crate::{Decision, Event, EventKind, Refusal, RunId, Timestamp};
+use crate::{Decision, Event, EventKind, Moment, Refusal, RunId, Timestamp};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
+    /// A time of day.
     pub expires_at: Option<Timestamp>,
     /// The run that has not ended, if any.
     pub active_run: Option<RunId>,
@@ -53,16 +54,17 @@ pub enum Effect {
     StopRun(RunId),
 }
 
-/// Says what `command` does to `session` at `now`.
+/// Says what `command` does to `session`.
 ///
 /// # Errors
 /// `SessionRunActive` when closing over a run; `SessionNotOpen` for anything a session that is over cannot do.
 pub fn decide(
     session: &Session,
     command: Command,
-    now: Timestamp,
+    at: impl Into<Moment>,
 ) -> Result<Decision<Session, Effect>, Refusal> {
-    let due = session.expires_at.is_some_and(|at| now >= at);
+    let Moment { now, wall, .. } = at.into();
+    let due = session.expires_at.is_some_and(|at| wall >= at);
     let to = |state, active_run| {
         Decision::to(Session {
             expires_at: session.expires_at,

@@ -87,6 +87,21 @@ impl Positions {
         }
         true
     }
+
+    /// Marks a record that was read as unread again. Doing it again changes nothing. Answers whether it was read.
+    pub fn give_back(&mut self, sequence: u64) -> bool {
+        if sequence == 0 || self.is_unread(sequence) {
+            return false;
+        }
+        if sequence < self.lowest_unread {
+            let above = sequence + 1..self.lowest_unread;
+            self.consumed_above.extend(above);
+            self.lowest_unread = sequence;
+        } else {
+            self.consumed_above.remove(&sequence);
+        }
+        true
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +124,20 @@ mod tests {
         let mut positions = Positions::default();
         assert!(positions.consume(1) && !positions.consume(1));
         assert_eq!(positions.lowest_unread(), 2);
+    }
+
+    #[test]
+    fn what_is_given_back_is_unread_alone() {
+        let mut positions = Positions::default();
+        assert!(!positions.give_back(1) && !positions.give_back(0));
+        for sequence in [1, 2, 3, 5] {
+            positions.consume(sequence);
+        }
+        assert!(positions.give_back(2) && !positions.give_back(2) && positions.give_back(5));
+        let unread: Vec<_> = (1..=6).filter(|at| positions.is_unread(*at)).collect();
+        assert_eq!((positions.lowest_unread(), unread), (2, vec![2, 4, 5, 6]));
+        assert!(positions.consume(2));
+        assert_eq!(positions.lowest_unread(), 4);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Timestamp;
+use crate::{Moment, Timestamp};
 
 /// What falls due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +55,25 @@ impl Purpose {
             Self::StopGrace => "stop_grace",
             Self::SessionExpiry => "session_expiry",
             Self::MachineNotBefore => "machine_not_before",
+        }
+    }
+}
+
+/// By which clock a deadline is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// A span that has to pass: steps of the wall clock do not move it.
+    Steady,
+    /// A time of day that has to come.
+    Wall,
+}
+
+impl Clock {
+    #[must_use]
+    pub const fn read(self, at: Moment) -> Timestamp {
+        match self {
+            Self::Steady => at.now,
+            Self::Wall => at.wall,
         }
     }
 }

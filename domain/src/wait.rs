@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{Decision, Event, EventKind, RecordId, Refusal, StreamName, Timestamp, TokenId};
+use crate::timer::Clock;
+use crate::{
+    Decision, Event, EventKind, Moment, RecordId, Refusal, StreamName, Timestamp, TokenId,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wait {
@@ -20,6 +23,7 @@ pub enum Kind {
     },
     Timer {
         due_at: Timestamp,
+        clock: Clock,
     },
 }
 
@@ -181,6 +185,10 @@ pub enum Command {
     Park,
     /// The task has the outcome.
     Deliver,
+    /// The task waits for it no more.
+    Drop,
+    /// The task ended without having taken the outcome that it was given.
+    GiveBack,
     /// Its run was told to stop.
     Stop,
     /// Its attempt is over. `lost`: because its machine was.
@@ -193,17 +201,21 @@ pub enum Effect {
     Wake,
     /// The session has consumed the record.
     Consume(Record),
+    /// The record is unread after all.
+    GiveBack(Record),
 }
 
-/// Says what `command` does to `wait` at `now`. The first outcome decided wins, and later ones change nothing.
+/// Says what `command` does to `wait`. The first outcome decided wins, and later ones change nothing.
 ///
 /// # Errors
 /// `WaitOver` when an outcome is delivered that was not decided, or to a wait that is over.
 pub fn decide(
     wait: &Wait,
     command: Command,
-    now: Timestamp,
+    at: impl Into<Moment>,
 ) -> Result<Decision<Wait, Effect>, Refusal> {
+    let at = at.into();
+    let now = at.now;
     use State::{Cancelled, Failed, Hot, Parked, Resolved, Resuming, TimedOut};
     let to = |state| {
         Decision::to(Wait {
@@ -215,13 +227,13 @@ pub fn decide(
     match (&wait.state, command) {
         (Hot | Parked, Command::Complete { outcome, record }) => {
             // The deadline decides: what comes at the instant of the timeout is late.
-            let (outcome, record) = match due_outcome(wait, now) {
+            let (outcome, record) = match due_outcome(wait, at) {
                 Some(due) => (due, None),
                 None => (outcome, record),
             };
             Ok(resume(&to, outcome, record, now))
         }
-        (Hot | Parked, Command::Due) => match due_outcome(wait, now) {
+        (Hot | Parked, Command::Due) => match due_outcome(wait, at) {
             Some(outcome) => Ok(resume(&to, outcome, None, now)),
             None => Ok(Decision::unchanged()),
         },
@@ -239,6 +251,22 @@ pub fn decide(
         (Hot | Parked | Cancelled { .. } | Failed { .. }, Command::Deliver) => {
             Err(Refusal::WaitOver)
         }
+        (Hot | Parked, Command::Drop) => {
+            let event = Event::new(EventKind::WaitCancelled).with("dropped", true);
+            Ok(to(Cancelled { at: now }).event(event))
+        }
+        (
+            Resolved(Decided {
+                record: Some(record),
+                ..
+            }),
+            Command::GiveBack,
+        ) => {
+            let event = Event::new(EventKind::WaitCancelled).with("given_back", true);
+            Ok(to(Cancelled { at: now })
+                .event(event)
+                .effect(Effect::GiveBack(*record)))
+        }
         (Hot | Parked, Command::Stop)
         | (Hot | Parked | Resuming(_), Command::EndAttempt { lost: false }) => {
             Ok(to(Cancelled { at: now }).event(Event::new(EventKind::WaitCancelled)))
@@ -252,21 +280,36 @@ pub fn decide(
         )
         | (
             Resuming(_) | Resolved(_) | TimedOut(_) | Cancelled { .. } | Failed { .. },
-            Command::Complete { .. } | Command::Due | Command::Stop,
+            Command::Complete { .. } | Command::Due | Command::Stop | Command::Drop,
         )
         | (
             Resolved(_) | TimedOut(_) | Cancelled { .. } | Failed { .. },
             Command::EndAttempt { .. },
+        )
+        | (
+            Hot
+            | Parked
+            | Resuming(_)
+            | Resolved(_)
+            | TimedOut(_)
+            | Cancelled { .. }
+            | Failed { .. },
+            Command::GiveBack,
         ) => Ok(Decision::unchanged()),
     }
 }
 
 /// The outcome that time alone gives, if its time has come. What a timer wait waits for comes before its timeout.
-fn due_outcome(wait: &Wait, now: Timestamp) -> Option<Outcome> {
-    let timeout = wait.timeout_at.filter(|at| now >= *at);
+fn due_outcome(wait: &Wait, at: Moment) -> Option<Outcome> {
+    let timeout = wait.timeout_at.filter(|timeout| at.now >= *timeout);
     match &wait.kind {
-        Kind::Timer { due_at } if now >= *due_at && timeout.is_none_or(|at| *due_at <= at) => {
-            Some(Outcome::Ok(Value::Null))
+        Kind::Timer { due_at, clock } if clock.read(at) >= *due_at => {
+            // How long ago each of the two came, whatever their clocks show.
+            let due_for = clock.read(at).since(*due_at);
+            match timeout {
+                Some(timeout) if at.now.since(timeout) > due_for => Some(Outcome::timeout()),
+                Some(_) | None => Some(Outcome::Ok(Value::Null)),
+            }
         }
         Kind::Timer { .. } | Kind::Token(_) | Kind::Stream { .. } => {
             timeout.map(|_| Outcome::timeout())

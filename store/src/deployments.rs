@@ -71,7 +71,7 @@ pub struct Task {
     pub export: String,
     pub max_duration: Duration,
     pub ttl: Option<Duration>,
-    pub queue: Option<String>,
+    pub queue: Option<TaskQueue>,
     pub retry: Retry,
     /// Names of the secrets it declares.
     pub secrets: Vec<String>,
@@ -79,6 +79,18 @@ pub struct Task {
     pub payload_schema: Option<Value>,
     /// Everything the indexer found, for people.
     pub definition: Value,
+}
+
+/// The queue that a task declares.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TaskQueue {
+    pub name: String,
+    /// Runs of the queue that may be running at once; `None`: any number.
+    pub concurrency_limit: Option<u32>,
+    /// Runs with different keys are counted apart.
+    pub concurrency_key: Option<String>,
+    /// Higher goes first.
+    pub priority: i64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -126,7 +138,7 @@ pub struct NewTask {
     pub export: String,
     pub max_duration: Duration,
     pub ttl: Option<Duration>,
-    pub queue: Option<String>,
+    pub queue: Option<TaskQueue>,
     pub retry: Retry,
     pub secrets: Vec<String>,
     pub payload_schema: Option<Value>,

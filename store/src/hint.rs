@@ -1,8 +1,9 @@
 //! What changed, told after the commit. A hint says where to look again and may be lost; it is never data.
 
+use helmr_domain::stream::Direction;
+use helmr_domain::timer::Clock;
 use helmr_domain::{
-    DeploymentId, PublicTokenId, RunId, SessionId, StreamName, TokenId, WorkspaceId,
-    stream::Direction,
+    DeploymentId, PublicTokenId, RunId, SessionId, StreamName, Timestamp, TokenId, WorkspaceId,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,8 +20,8 @@ pub enum Hint {
     },
     /// More of a run's output.
     Log(RunId),
-    /// The earliest timer may be an earlier one.
-    Timers,
+    /// A timer was armed: the earliest one may be an earlier one.
+    Timer { clock: Clock, due_at: Timestamp },
     /// A public access token was revoked.
     PublicToken(PublicTokenId),
     /// There may be something to place.

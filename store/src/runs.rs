@@ -3,6 +3,7 @@
 mod entries;
 mod log;
 mod metadata;
+mod queue;
 mod read;
 mod restart;
 mod row;
@@ -19,12 +20,13 @@ use crate::idempotency::Idempotency;
 use crate::worker::RunFence;
 
 pub use entries::append_entries;
-pub(crate) use entries::count_consumed;
+pub(crate) use entries::{count_consumed, count_given_back};
 pub use log::{append_log, log_position, read_log};
 pub use metadata::change_metadata;
+pub(crate) use queue::{has_room, leasable_in};
 pub use read::{events, get, list};
 pub use restart::{cancel, start_retry};
-pub(crate) use row::{RunRow, active_in, after_all, find, queued_in};
+pub(crate) use row::{RunRow, active_in, after_all, find};
 pub(crate) use transition::{apply, create, fenced};
 pub(crate) use write::NewRun;
 
@@ -50,12 +52,21 @@ pub struct Run {
     pub pending_wait: Option<PendingWait>,
     pub placement: Option<Placement>,
     pub priority: i64,
-    pub queue: Option<String>,
+    pub queue: Option<Queue>,
     pub provenance: Value,
     pub created_at: Timestamp,
     /// When task code first began.
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+}
+
+/// The queue of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    pub name: String,
+    /// Runs of the queue, and of the key in it, that may be running at once.
+    pub concurrency_limit: Option<u32>,
+    pub concurrency_key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +77,9 @@ pub struct PendingWait {
     /// `hot`, `parked` or `resuming`.
     pub state: String,
     pub subject: Option<String>,
+    pub correlation_id: Option<String>,
+    /// Of a timer.
+    pub due_at: Option<Timestamp>,
     pub timeout_at: Option<Timestamp>,
     pub created_at: Timestamp,
 }

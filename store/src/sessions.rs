@@ -15,7 +15,7 @@ mod row;
 mod tags;
 mod update;
 
-pub(crate) use end::{Next, create_run, end_run, expire, stop_run};
+pub(crate) use end::{Next, Why, create_run, end_run, expire, stop_run};
 pub(crate) use row::{SessionRow, find, next_position};
 
 use crate::idempotency::Idempotency;
@@ -101,7 +101,12 @@ pub struct RunOptions {
     pub max_duration: Option<Duration>,
     /// `None`: the task's.
     pub ttl: Option<Duration>,
-    pub priority: i64,
+    /// `None`: that of the task's queue.
+    #[serde(default)]
+    pub priority: Option<i64>,
+    /// `None`: that of the task's queue.
+    #[serde(default)]
+    pub concurrency_key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -15,7 +15,7 @@ use crate::idempotency::{Idempotency, Origin};
 
 pub use append::{append_output, send_input};
 pub use declared::{Declared, declared};
-pub(crate) use position::{consume, has_unread, next_unread};
+pub(crate) use position::{consume, give_back, has_unread, next_unread};
 pub use read::{StreamPlace, list, list_records, peek};
 pub(crate) use row::{is_declared, to_value};
 pub use transcript::{ListTranscript, transcript};

@@ -33,8 +33,8 @@ pub use report::{
     machine_stopping, machine_unparked, version_captured,
 };
 pub use run::{
-    Deliver, Finish, Finished, RegisterWait, Registered as RegisteredWait, RunInput, WaitFor,
-    register_wait, run_finished, run_input, run_started, wait_delivered,
+    Deliver, DropWait, Finish, Finished, RegisterWait, Registered as RegisteredWait, RunInput,
+    WaitFor, drop_wait, register_wait, run_finished, run_input, run_started, wait_delivered,
 };
 pub use seeds::{PutSeed, find_seed, put_seed};
 

@@ -1,6 +1,6 @@
 //! The only place that reads the wall clock and asks for randomness.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use helmr_domain::Timestamp;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -15,12 +15,6 @@ pub(crate) fn now() -> Timestamp {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// How long it is until `instant`, by the wall clock; zero if it has passed.
-pub(crate) fn until(instant: Timestamp) -> Duration {
-    let micros = instant.since(now()).as_micros();
-    Duration::from_micros(micros.unsigned_abs())
 }
 
 /// Random bytes of the operating system.
@@ -54,10 +48,5 @@ mod tests {
     #[test]
     fn random_bytes_differ() {
         assert_ne!(random::<32>(), random::<32>());
-    }
-
-    #[test]
-    fn a_passed_instant_is_no_time_away() {
-        assert_eq!(until(Timestamp::from_micros(5)), Duration::ZERO);
     }
 }

@@ -1,6 +1,7 @@
 //! What is wanted of one leased workspace at this moment: a level, not an event. Whoever acts on it reads the newest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use helmr_api::worker::{Assignment, RunAssignment};
 use tokio::time::Instant;
@@ -11,6 +12,8 @@ use crate::report::RunKey;
 pub(crate) struct Directive {
     /// The newest; none yet for a machine that was adopted before the control plane said anything.
     pub(crate) assignment: Option<Arc<Assignment>>,
+    /// When it came: the spans in it count from then.
+    pub(crate) came_at: Option<Instant>,
     /// The lease is another's: end everything without another write.
     pub(crate) lost: bool,
     /// The lease could not be renewed and is about to end: nothing may run.
@@ -20,6 +23,18 @@ pub(crate) struct Directive {
 }
 
 impl Directive {
+    /// Puts a newer assignment in.
+    pub(crate) fn take(&mut self, assignment: Assignment) {
+        self.assignment = Some(Arc::new(assignment));
+        self.came_at = Some(Instant::now());
+    }
+
+    /// How long before `now` the assignment came.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        self.came_at
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
+    }
+
     /// What is known of a run, if it belongs in the machine.
     pub(crate) fn run(&self, key: RunKey) -> Option<&RunAssignment> {
         self.assignment

@@ -76,7 +76,7 @@ impl<D: Driver> Dispatcher<D> {
                         .as_ref()
                         .is_none_or(|known| known.revision < assignment.revision);
                     if newer {
-                        directive.assignment = Some(Arc::new(assignment));
+                        directive.take(assignment);
                     }
                     newer
                 });
@@ -93,10 +93,8 @@ impl<D: Driver> Dispatcher<D> {
         if slots.closed || self.base.draining.is_cancelled() {
             return Err(NotTaken::Draining);
         }
-        let directive = Directive {
-            assignment: Some(Arc::new(assignment)),
-            ..Directive::default()
-        };
+        let mut directive = Directive::default();
+        directive.take(assignment);
         self.open(&mut slots, workspace_id, epoch, directive, Entry::Assigned);
         Ok(())
     }

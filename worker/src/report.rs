@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use helmr_api::worker::{
-    Call, CallAnswer, CapturedVersion, Delivered, Files, FindSeed, Finished, MachineFailed,
+    Call, CallAnswer, CapturedVersion, Delivered, Files, FindSeed, Finish, Finished, MachineFailed,
     MachineReport, Nothing, Output, Parked, PutSeed, RunInput, RunReport, Seed,
 };
 use helmr_domain::{MaterializationId, RunId, WaitId, WorkspaceId};
@@ -116,8 +116,15 @@ impl Reports {
         self.run(run, "output", output).await
     }
 
-    pub(crate) async fn finished(&self, run: RunKey, finished: Finished) -> Result<(), Failure> {
-        self.run(run, "finished", finished).await
+    /// `untaken`: calls whose outcome the task had and did not take.
+    pub(crate) async fn finished(
+        &self,
+        run: RunKey,
+        finished: Finished,
+        untaken: Vec<u64>,
+    ) -> Result<(), Failure> {
+        let report = Finish { finished, untaken };
+        self.run(run, "finished", report).await
     }
 
     fn seed(&self, image_digest: &str, mount_path: &str) -> FindSeed {

@@ -19,6 +19,9 @@ pub struct Run {
     pub deployment_version: String,
     #[schema(value_type = String)]
     pub workspace_id: WorkspaceId,
+    /// Counts the session's runs from 1.
+    #[serde(default)]
+    pub number: u32,
     pub status: RunStatus,
     /// Why the run exists: `start`, `input`, `retry`.
     pub reason: String,
@@ -36,6 +39,21 @@ pub struct Run {
     /// How often the run was handed to a worker.
     pub dispatch_attempts: u32,
     pub pending_wait: Option<Wait>,
+    /// Absent where the task declares no queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<RunQueue>,
+    /// Higher goes first.
+    #[serde(default)]
+    pub priority: i64,
+    /// While it is queued for another attempt: before then it is not started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// When it expires if it was never started until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Who wants it to end, or has ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation: Option<Cancellation>,
     pub placement: Placement,
     /// What the task returned.
     pub output: Option<Value>,
@@ -69,6 +87,25 @@ impl RunStatus {
             Self::Succeeded | Self::Failed | Self::Cancelled | Self::Expired => true,
         }
     }
+}
+
+/// The queue that a run was put into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunQueue {
+    pub name: String,
+    /// Runs of the queue, and of the key in it, that may be running at once; null: any number.
+    pub concurrency_limit: Option<u32>,
+    pub concurrency_key: Option<String>,
+}
+
+/// An order to end a run, from when it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cancellation {
+    /// `cancelled`, `session_cancelled` or `session_expired`.
+    pub code: String,
+    /// What whoever cancelled it said.
+    pub reason: Option<String>,
+    pub requested_at: Time,
 }
 
 /// Where the run is, physically.
@@ -140,16 +177,23 @@ pub struct ListRuns {
     /// Only those in this status.
     #[param(value_type = Option<RunStatus>)]
     pub status: Option<RunStatus>,
+    /// Only those of this task.
+    pub task: Option<String>,
 }
 
 /// Cancels a run: its signal aborts at once, its processes are killed after a grace of 10 s.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelRun {
-    /// For people: ends up in the server's log.
+    /// For people and for the task, whose signal has it: at most 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+/// Starts a finished run's session again, with the same payload.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRun {}
 
 /// A piece of what a run printed or logged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

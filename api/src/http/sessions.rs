@@ -89,6 +89,12 @@ pub struct StartSession {
     /// How long the run may be queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Span>,
+    /// Higher goes first in the queue; that of the task's queue unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// Runs with different keys are counted apart in the task's queue: 1 to 128 characters; that of the queue unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     /// At most 10, of at most 128 characters each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,

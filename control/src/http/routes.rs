@@ -86,6 +86,7 @@ fn api() -> OpenApiRouter<Control> {
         .routes(routes!(v1::runs::read::list_runs))
         .routes(routes!(v1::runs::read::get_run))
         .routes(routes!(v1::runs::cancel::cancel_run))
+        .routes(routes!(v1::runs::retry::retry_run))
         .routes(routes!(v1::runs::events::list_run_events))
         .routes(routes!(v1::runs::logs::list_run_logs))
         .routes(routes!(

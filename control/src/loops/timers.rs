@@ -1,14 +1,16 @@
-//! Fires timers when they are due. Sleeps until the next one.
+//! Fires timers when they are due. Sleeps until the next one, by the clock that it is due by.
 
 use std::time::Duration;
 
 use helmr_domain::Timestamp;
-use helmr_store::{Hint, timers};
+use helmr_domain::timer::Clock;
+use helmr_store::Hint;
+use helmr_store::timers::{self, Next};
 
 use super::wake::{self, Woken};
 use crate::{ApiError, Control};
 
-const BATCH: u32 = 100;
+const BATCH: u32 = 1_000;
 /// Brings timers that another process armed.
 const LOOK_ANYWAY: Duration = Duration::from_secs(30);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -20,18 +22,15 @@ pub(super) async fn run(control: Control) {
             Ok(next) => (next, LOOK_ANYWAY),
             Err(error) => {
                 tracing::error!(cause = error.cause(), "timers failed");
-                (None, AFTER_FAILURE)
+                (Next::default(), AFTER_FAILURE)
             }
         };
-        let due = async {
-            match next {
-                Some(next) => control.clock.sleep_until(next).await,
-                None => std::future::pending().await,
-            }
-        };
-        let hinted = wake::wait(&control, &mut hints, pause, |hint| *hint == Hint::Timers);
+        // A timer that is due later than the one slept on changes nothing.
+        let sooner = |hint: &Hint| matches!(hint, Hint::Timer { clock, due_at } if next.is_before(*clock, *due_at));
+        let hinted = wake::wait(&control, &mut hints, pause, sooner);
         let woken = tokio::select! {
-            () = due => Woken::Look,
+            () = due(&control, Clock::Steady, next.steady) => Woken::Look,
+            () = due(&control, Clock::Wall, next.wall) => Woken::Look,
             woken = hinted => woken,
         };
         if woken == Woken::End {
@@ -40,12 +39,21 @@ pub(super) async fn run(control: Control) {
     }
 }
 
-/// Fires what is due; gives the time of the next one.
-async fn fire(control: &Control) -> Result<Option<Timestamp>, ApiError> {
+async fn due(control: &Control, clock: Clock, at: Option<Timestamp>) {
+    match at {
+        Some(at) => control.clock.sleep_by(clock, at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Fires what is due; gives the times of the next ones.
+async fn fire(control: &Control) -> Result<Next, ApiError> {
     loop {
         let fired = timers::fire_due(&control.store, control.moment()?, BATCH).await?;
         let next = timers::next_due(&control.store).await?;
-        let is_due = next.is_some_and(|next| next <= control.now());
+        let now = control.moment()?;
+        let is_due = next.steady.is_some_and(|next| next <= now.now)
+            || next.wall.is_some_and(|next| next <= now.wall);
         if !is_due || control.ending.is_cancelled() {
             return Ok(next);
         }

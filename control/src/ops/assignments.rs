@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use helmr_api::worker as wire;
-use helmr_domain::{Duration, wait};
+use helmr_domain::{Duration, Timestamp, wait};
 use helmr_store::worker::{AssignedRun, Assignment, Origin, Want};
 
 use crate::{ApiError, Control};
@@ -18,6 +18,7 @@ pub(crate) async fn write(
 ) -> Result<wire::Assignment, ApiError> {
     let environment = control.environment(assignment.scope.environment).await?;
     let spec = assignment.machine.spec;
+    let now = control.now();
     Ok(wire::Assignment {
         workspace_id: assignment.workspace_id,
         revision: assignment.revision,
@@ -36,7 +37,11 @@ pub(crate) async fn write(
             user: spec.user,
             origin: origin(assignment.machine.origin),
         },
-        runs: assignment.runs.into_iter().map(run).collect(),
+        runs: assignment
+            .runs
+            .into_iter()
+            .map(|assigned| run(assigned, now))
+            .collect(),
         data_key: STANDARD.encode(environment.key.expose()),
         auto_stop_after_ms: millis(assignment.auto_stop_after),
         want: match assignment.want {
@@ -68,7 +73,7 @@ fn origin(origin: Origin) -> wire::Origin {
     }
 }
 
-fn run(run: AssignedRun) -> wire::RunAssignment {
+fn run(run: AssignedRun, now: Timestamp) -> wire::RunAssignment {
     wire::RunAssignment {
         run_id: run.run_id,
         session_id: run.session_id,
@@ -80,8 +85,8 @@ fn run(run: AssignedRun) -> wire::RunAssignment {
         hot_window_ms: millis(run.hot_window),
         stop: run.stop.map(|stop| wire::StopOrder {
             reason: stop.reason.as_str().to_owned(),
-            message: stop.reason.message().to_owned(),
-            kill_at_us: stop.kill_at.as_micros(),
+            kill_in_ms: millis(stop.kill_at.since(now)),
+            message: stop.message,
         }),
         outcomes: run
             .outcomes
@@ -96,7 +101,7 @@ fn run(run: AssignedRun) -> wire::RunAssignment {
             wait_id: waiting.wait_id,
             call_no: waiting.call_no,
             hot_window_ms: millis(waiting.hot_window),
-            since_us: waiting.since.as_micros(),
+            idle_for_ms: millis(now.since(waiting.since)),
         }),
     }
 }

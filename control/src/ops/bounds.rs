@@ -66,6 +66,14 @@ pub(crate) fn tags(tags: &[String]) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// What tells the runs of a queue apart.
+pub(crate) fn concurrency_key(key: Option<&str>) -> Result<(), ApiError> {
+    if key == Some("") {
+        return Err(exceeded("concurrency_key", "is empty".to_owned()));
+    }
+    text("concurrency_key", key, TAG_CHARACTERS)
+}
+
 pub(crate) fn metadata(metadata: &Map<String, Value>) -> Result<CanonicalJson, ApiError> {
     let text = canonical("metadata", &Value::Object(metadata.clone()))?;
     if text.as_str().len() > METADATA_BYTES {

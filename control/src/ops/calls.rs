@@ -9,7 +9,7 @@ use helmr_domain::{Scope, SessionId};
 use helmr_store::runs::{self, ChangeMetadata, MetadataOp};
 use helmr_store::streams::{self, ListRecords, Peek};
 use helmr_store::tokens;
-use helmr_store::worker::{self, RegisterWait, RunFence, WaitFor};
+use helmr_store::worker::{self, DropWait, RegisterWait, RunFence, WaitFor};
 use serde_json::{Value, json};
 
 use self::operation::{Operation, Other, WaitOn};
@@ -73,6 +73,7 @@ async fn dispatch(control: &Control, fence: RunFence, call: Call) -> Result<Call
     let number = call.call_no;
     let answer = match operation::read(&call.op, &call.args, control.now())? {
         Operation::Wait(wait) => return register(control, fence, number, wait).await,
+        Operation::DropWait(dropped) => drop_wait(control, fence, number, dropped).await?,
         Operation::ChangeMetadata(op) => change(control, fence, number, op).await?,
         Operation::Other(other) => perform(control, fence, number, other).await?,
     };
@@ -164,6 +165,22 @@ async fn change(
     Ok(runs::change_metadata(&control.store, input).await?)
 }
 
+async fn drop_wait(
+    control: &Control,
+    fence: RunFence,
+    number: u64,
+    dropped: u64,
+) -> Result<Value, ApiError> {
+    let input = DropWait {
+        at: control.moment()?,
+        fence,
+        call_no: number,
+        dropped,
+    };
+    let dropped = worker::drop_wait(&control.store, input).await?;
+    Ok(json!({ "dropped": dropped }))
+}
+
 async fn register(
     control: &Control,
     fence: RunFence,
@@ -183,11 +200,12 @@ async fn register(
                 stream,
                 correlation_id,
             },
-            WaitOn::Timer { due_at } => WaitFor::Timer { due_at },
+            WaitOn::Timer { due_at, clock } => WaitFor::Timer { due_at, clock },
         },
         timeout_at: wait.timeout_at,
         hot_window: wait.hot_window,
         blocking: wait.blocking,
+        hold: wait.hold,
     };
     fault::point("control.register_wait.before_commit");
     let registered = worker::register_wait(&control.store, input).await?;

@@ -43,8 +43,9 @@ pub(crate) async fn start(
     bounds::tags(&body.tags)?;
     bounds::metadata(&body.metadata)?;
     let max_duration = bounds::max_duration(body.max_duration_seconds)?;
+    bounds::concurrency_key(body.concurrency_key.as_deref())?;
     let ttl = body.ttl.map(|span| bounds::ttl(span.0)).transpose()?;
-    if body.expires_at.is_some_and(|expires| expires.0 <= at.now) {
+    if body.expires_at.is_some_and(|expires| expires.0 <= at.wall) {
         return Err(
             ApiError::new(Code::LimitExceeded, "expires_at: must lie in the future")
                 .with_details(json!({ "path": "expires_at" })),
@@ -82,7 +83,8 @@ pub(crate) async fn start(
         run: RunOptions {
             max_duration,
             ttl,
-            priority: 0,
+            priority: body.priority,
+            concurrency_key: body.concurrency_key,
         },
         provenance: Value::Object(provenance),
         idempotency: request.map(|request| Idempotency {

@@ -15,6 +15,8 @@ pub enum Command {
     Wait(WaitId),
     /// The task has the outcome of its wait.
     Resume(WaitId),
+    /// Something else in it is awake beside its wait, which goes on.
+    Hold,
     /// Its machine was checkpointed.
     Park,
     /// Its machine is live: for the first time, again, or still.
@@ -25,9 +27,10 @@ pub enum Command {
     Fail(Failure),
     /// Its processes ended after the order to stop.
     Stopped,
-    /// Someone wants it to end. `live`: its machine is live, so that its grace begins at once.
+    /// Someone wants it to end, and may have said why. `live`: its machine is live, so that its grace begins at once.
     Stop {
         reason: StopReason,
+        text: Option<String>,
         live: bool,
     },
     /// The timer of its time to live.

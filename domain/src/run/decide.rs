@@ -3,24 +3,27 @@
 use super::end::{end, lose, retry_or_fail, stopped};
 use super::{Clock, Command, Effect, Run, State, Stop, StopReason};
 use crate::timer::{Change, Purpose};
-use crate::{Decision, Event, EventKind, Failure, Refusal, Timestamp, limits};
+use crate::{Decision, Event, EventKind, Failure, Moment, Refusal, Timestamp, limits};
 
 pub(super) type Answer = Result<Decision<Run, Effect>, Refusal>;
 
-/// Says what `command` does to `run` at `now`. Performs nothing: the store commits the answer.
+/// Says what `command` does to `run`. Performs nothing: the store commits the answer.
 ///
 /// # Errors
 /// `RunFinished` for commands to a run that has ended; `RunNotInState` for a report out of order; `ConcurrentWait` and
 /// `RunStopping` for a wait that may not begin.
-pub fn decide(run: &Run, command: Command, now: Timestamp) -> Answer {
+pub fn decide(run: &Run, command: Command, at: impl Into<Moment>) -> Answer {
+    let at = at.into();
+    let now = at.now;
     match command {
         Command::Lease => lease(run, now),
         Command::Start => start(run),
         Command::Wait(wait) => begin_wait(run, wait, now),
-        Command::Resume(wait) => resume(run, wait, now),
+        Command::Resume(wait) => resume(run, Some(wait), now),
+        Command::Hold => resume(run, None, now),
         Command::Park => park(run, now),
         Command::Live => live(run, now),
-        Command::Succeed { output } => match (&run.state, run.stop) {
+        Command::Succeed { output } => match (&run.state, &run.stop) {
             // The order to stop decides what the run comes to, whatever the task still says.
             (State::Running { .. } | State::Waiting { .. }, Some(stop)) => {
                 Ok(stopped(run, stop, now))
@@ -30,16 +33,16 @@ pub fn decide(run: &Run, command: Command, now: Timestamp) -> Answer {
             }
             _ => not_running(run),
         },
-        Command::Fail(failure) => match (&run.state, run.stop) {
+        Command::Fail(failure) => match (&run.state, &run.stop) {
             (State::Running { .. } | State::Waiting { .. }, Some(stop)) => {
                 Ok(stopped(run, stop, now))
             }
             (State::Running { attempt, .. } | State::Waiting { attempt, .. }, None) => {
-                Ok(retry_or_fail(run, *attempt, failure, now))
+                Ok(retry_or_fail(run, *attempt, failure, at))
             }
             _ => not_running(run),
         },
-        Command::Stopped => match (&run.state, run.stop) {
+        Command::Stopped => match (&run.state, &run.stop) {
             (State::Running { .. } | State::Waiting { .. }, Some(stop)) => {
                 Ok(stopped(run, stop, now))
             }
@@ -48,27 +51,31 @@ pub fn decide(run: &Run, command: Command, now: Timestamp) -> Answer {
                 Ok(retry_or_fail(
                     run,
                     *attempt,
-                    Failure::new(crate::FailureKind::TaskExited, "the task was killed"),
-                    now,
+                    Failure::new(
+                        crate::FailureKind::TaskExited,
+                        "the task's process was killed, and nobody had told it to stop: look at its log for what it \
+                         did last",
+                    ),
+                    at,
                 ))
             }
             _ => not_running(run),
         },
-        Command::Stop { reason, live } => order_stop(run, reason, live, now),
+        Command::Stop { reason, text, live } => order_stop(run, reason, text, live, now),
         Command::ExpireTtl => Ok(expire(run, now)),
         Command::ExceedDuration => match run.duration_ends_at() {
             Some(at) if now >= at && run.stop.is_none() => {
-                order_stop(run, StopReason::MaxDuration, true, now)
+                order_stop(run, StopReason::MaxDuration, None, true, now)
             }
             Some(_) | None => Ok(Decision::unchanged()),
         },
-        Command::EndGrace => match run.stop {
+        Command::EndGrace => match &run.stop {
             Some(stop) if now >= stop.ends_at() && !run.status().is_final() => {
                 Ok(stopped(run, stop, now))
             }
             Some(_) | None => Ok(Decision::unchanged()),
         },
-        Command::Lose(loss) => lose(run, loss, now),
+        Command::Lose(loss) => lose(run, loss, at),
     }
 }
 
@@ -196,12 +203,13 @@ fn begin_wait(run: &Run, wait: crate::WaitId, now: Timestamp) -> Answer {
     }
 }
 
-fn resume(run: &Run, wait: crate::WaitId, now: Timestamp) -> Answer {
+/// `wait`: the one that is over; `None`: the run goes on beside its wait.
+fn resume(run: &Run, wait: Option<crate::WaitId>, now: Timestamp) -> Answer {
     match run.state {
         State::Waiting {
             attempt,
             wait: current,
-        } if current == wait => {
+        } if wait.is_none_or(|wait| wait == current) => {
             let next = moved(
                 run,
                 State::Running {
@@ -213,7 +221,12 @@ fn resume(run: &Run, wait: crate::WaitId, now: Timestamp) -> Answer {
             );
             let arm = arm_duration(&next).filter(|_| run.stop.is_none());
             Ok(Decision::to(next)
-                .event(Event::new(EventKind::RunResumed).with("wait_id", wait.to_string()))
+                .event(match wait {
+                    Some(wait) => {
+                        Event::new(EventKind::RunResumed).with("wait_id", wait.to_string())
+                    }
+                    None => Event::new(EventKind::RunResumed).with("beside", current.to_string()),
+                })
                 .effects(arm))
         }
         // Its wait did not block it, or it has gone on already.
@@ -318,9 +331,16 @@ fn arm_grace(stop: &Stop) -> Effect {
     Effect::Timer(Change::arm(Purpose::StopGrace, stop.ends_at()))
 }
 
-fn order_stop(run: &Run, reason: StopReason, live: bool, now: Timestamp) -> Answer {
+fn order_stop(
+    run: &Run,
+    reason: StopReason,
+    text: Option<String>,
+    live: bool,
+    now: Timestamp,
+) -> Answer {
     let stop = Stop {
         reason,
+        text,
         requested_at: now,
         awake: live,
         kill_at: now.after(if live {
@@ -332,18 +352,23 @@ fn order_stop(run: &Run, reason: StopReason, live: bool, now: Timestamp) -> Answ
     match run.state {
         _ if run.stop.is_some() => Ok(Decision::unchanged()),
         // No task code to tell of it.
-        State::Queued { .. } | State::Running { started: false, .. } => Ok(stopped(run, stop, now)),
+        State::Queued { .. } | State::Running { started: false, .. } => {
+            Ok(stopped(run, &stop, now))
+        }
         State::Running { .. } | State::Waiting { .. } => {
             let mut next = run.clone();
+            let arm = arm_grace(&stop);
+            let told = (reason != StopReason::MaxDuration).then(|| {
+                Event::new(EventKind::RunCancelRequested)
+                    .with("reason", reason.as_str())
+                    .with("message", stop.message())
+            });
             next.stop = Some(stop);
             let mut decision = Decision::to(next)
                 .effect(DISARM_DURATION)
                 .effect(Effect::StopWaits)
-                .effect(arm_grace(&stop));
-            if reason != StopReason::MaxDuration {
-                let event = Event::new(EventKind::RunCancelRequested);
-                decision = decision.event(event.with("reason", reason.as_str()));
-            }
+                .effect(arm);
+            decision.events.extend(told);
             Ok(decision)
         }
         State::Cancelled { .. } => Ok(Decision::unchanged()),

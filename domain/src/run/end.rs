@@ -3,7 +3,7 @@
 use super::decide::{Answer, DISARM_DURATION, moved};
 use super::{Backoff, Effect, Loss, Run, State, Stop, StopReason};
 use crate::timer::{Change, Purpose};
-use crate::{Decision, Event, EventKind, Failure, FailureKind, Timestamp, limits};
+use crate::{Decision, Event, EventKind, Failure, FailureKind, Moment, Timestamp, limits};
 
 type Decided = Decision<Run, Effect>;
 
@@ -12,6 +12,7 @@ const REDISPATCH: Backoff = Backoff {
     min: crate::Duration::from_secs(1),
     max: crate::Duration::from_secs(60),
     factor_percent: 200,
+    jitter: false,
 };
 
 /// Ends `run` in a final `state`.
@@ -19,9 +20,12 @@ pub(super) fn end(run: &Run, state: State, now: Timestamp) -> Decided {
     let event = match &state {
         State::Succeeded { .. } => Event::new(EventKind::RunSucceeded),
         State::Failed { failure, .. } => failed_event(failure),
-        State::Cancelled { reason, .. } => {
-            Event::new(EventKind::RunCancelled).with("reason", reason.as_str())
-        }
+        State::Cancelled { reason, text, .. } => Event::new(EventKind::RunCancelled)
+            .with("reason", reason.as_str())
+            .with(
+                "message",
+                text.as_deref().unwrap_or_else(|| reason.message()),
+            ),
         State::Expired { .. } => Event::new(EventKind::RunExpired),
         State::Queued { .. } | State::Running { .. } | State::Waiting { .. } => {
             // Not an end; nothing below would be true of it.
@@ -53,12 +57,16 @@ fn failed_event(failure: &Failure) -> Event {
 }
 
 /// Ends a run that was told to stop, as the order says.
-pub(super) fn stopped(run: &Run, stop: Stop, now: Timestamp) -> Decided {
+pub(super) fn stopped(run: &Run, stop: &Stop, now: Timestamp) -> Decided {
     let state = match stop.reason {
-        StopReason::Cancelled | StopReason::SessionExpired => State::Cancelled {
-            at: now,
-            reason: stop.reason,
-        },
+        StopReason::Cancelled | StopReason::SessionCancelled | StopReason::SessionExpired => {
+            State::Cancelled {
+                at: now,
+                reason: stop.reason,
+                text: stop.text.clone(),
+                requested_at: stop.requested_at,
+            }
+        }
         StopReason::MaxDuration => State::Failed {
             at: now,
             failure: Failure::new(
@@ -71,12 +79,13 @@ pub(super) fn stopped(run: &Run, stop: Stop, now: Timestamp) -> Decided {
 }
 
 /// Ends the attempt: with another one to come if the policy has any left, else the run.
-pub(super) fn retry_or_fail(run: &Run, attempt: u32, failure: Failure, now: Timestamp) -> Decided {
+pub(super) fn retry_or_fail(run: &Run, attempt: u32, failure: Failure, at: Moment) -> Decided {
+    let now = at.now;
     if !failure.kind.may_be_retried() || attempt >= run.retry.max_attempts {
         return end(run, State::Failed { at: now, failure }, now);
     }
     let next_attempt = attempt + 1;
-    let not_before = now.after(run.retry.backoff.after(attempt));
+    let not_before = now.after(run.retry.backoff.after(attempt, at.random()));
     let event = Event::new(EventKind::RunRetryScheduled)
         .with("kind", failure.kind.as_str())
         .with("message", failure.message)
@@ -110,7 +119,8 @@ fn requeue(run: &Run, next_attempt: u32, not_before: Timestamp, now: Timestamp) 
 }
 
 /// What the loss of its machine makes of a run.
-pub(super) fn lose(run: &Run, loss: Loss, now: Timestamp) -> Answer {
+pub(super) fn lose(run: &Run, loss: Loss, at: Moment) -> Answer {
+    let now = at.now;
     let (attempt, started) = match run.state {
         State::Running {
             attempt, started, ..
@@ -122,7 +132,7 @@ pub(super) fn lose(run: &Run, loss: Loss, now: Timestamp) -> Answer {
         | State::Cancelled { .. }
         | State::Expired { .. } => return Ok(Decision::unchanged()),
     };
-    if let Some(stop) = run.stop {
+    if let Some(stop) = &run.stop {
         return Ok(stopped(run, stop, now));
     }
     let mut told = Event::new(EventKind::RunWorkerLost).with("started", started);
@@ -130,7 +140,8 @@ pub(super) fn lose(run: &Run, loss: Loss, now: Timestamp) -> Answer {
         Loss::Worker => (
             Failure::new(
                 FailureKind::WorkerLost,
-                "the worker that had the run was lost",
+                "the worker that had the run was not heard of for too long: see that it is up and reaches the server, \
+                 then retry the run",
             ),
             false,
         ),
@@ -144,10 +155,10 @@ pub(super) fn lose(run: &Run, loss: Loss, now: Timestamp) -> Answer {
         }
     };
     let mut decision = if started || final_before_start {
-        retry_or_fail(run, attempt, failure, now)
+        retry_or_fail(run, attempt, failure, at)
     } else {
         // The task never ran: not an attempt.
-        let not_before = now.after(REDISPATCH.after(run.dispatch_attempts));
+        let not_before = now.after(REDISPATCH.after(run.dispatch_attempts, at.random()));
         requeue(run, attempt, not_before, now)
             .event(Event::new(EventKind::RunQueued))
             .effect(Effect::EndAttempt { lost: true })

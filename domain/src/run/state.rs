@@ -53,6 +53,9 @@ pub enum State {
     Cancelled {
         at: Timestamp,
         reason: StopReason,
+        /// What whoever cancelled it said.
+        text: Option<String>,
+        requested_at: Timestamp,
     },
     /// It queued for too long.
     Expired {
@@ -69,9 +72,11 @@ pub enum Clock {
 }
 
 /// An order to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
     pub reason: StopReason,
+    /// What whoever gave it said, for task and people.
+    pub text: Option<String>,
     pub requested_at: Timestamp,
     /// Whether the run's machine was live since: its grace is running.
     pub awake: bool,
@@ -80,6 +85,14 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// What people and the task read.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.text
+            .as_deref()
+            .unwrap_or_else(|| self.reason.message())
+    }
+
     /// When the run ends whatever the worker says.
     #[must_use]
     pub const fn ends_at(&self) -> Timestamp {
@@ -95,15 +108,24 @@ impl Stop {
 pub enum StopReason {
     Cancelled,
     MaxDuration,
+    SessionCancelled,
     SessionExpired,
 }
 
 impl StopReason {
+    const ALL: [Self; 4] = [
+        Self::Cancelled,
+        Self::MaxDuration,
+        Self::SessionCancelled,
+        Self::SessionExpired,
+    ];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cancelled => "cancelled",
             Self::MaxDuration => "max_duration",
+            Self::SessionCancelled => "session_cancelled",
             Self::SessionExpired => "session_expired",
         }
     }
@@ -114,6 +136,7 @@ impl StopReason {
         match self {
             Self::Cancelled => "the run was cancelled",
             Self::MaxDuration => "the run exceeded its max duration",
+            Self::SessionCancelled => "the run's session was cancelled",
             Self::SessionExpired => "the run's session expired",
         }
     }
@@ -123,7 +146,7 @@ impl FromStr for StopReason {
     type Err = UnknownStatus;
 
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
-        [Self::Cancelled, Self::MaxDuration, Self::SessionExpired]
+        Self::ALL
             .into_iter()
             .find(|reason| reason.as_str() == text)
             .ok_or_else(|| UnknownStatus(text.chars().take(64).collect()))

@@ -78,6 +78,8 @@ fn finished() -> [Run; 4] {
         run(State::Cancelled {
             at: NOW,
             reason: StopReason::Cancelled,
+            text: None,
+            requested_at: NOW,
         }),
         run(State::Expired { at: NOW }),
     ]
@@ -86,6 +88,7 @@ fn finished() -> [Run; 4] {
 fn stopping(mut run: Run, reason: StopReason, awake: bool, kill_at: Timestamp) -> Run {
     run.stop = Some(Stop {
         reason,
+        text: None,
         requested_at: NOW,
         awake,
         kill_at,
@@ -104,6 +107,7 @@ fn cancelled(run: Run) -> Run {
 
 const CANCEL: Command = Command::Stop {
     reason: StopReason::Cancelled,
+    text: None,
     live: true,
 };
 
@@ -127,6 +131,22 @@ fn check(run: &Run, command: Command, now: Timestamp, status: &str, events: &[Ev
         "{said}"
     );
     next.unwrap_or_else(|| run.clone())
+}
+
+#[test]
+fn what_is_awake_beside_its_wait_makes_a_run_go_on() {
+    let told = &[EventKind::RunResumed];
+    let beside = check(&waiting(), Command::Hold, NOW, "running", told);
+    assert_eq!(beside.duration_ends_at(), Some(later(MAX)));
+    // Its wait is over while it runs: it just runs on.
+    check(&beside, Command::Resume(wait(1)), NOW, "=", &[]);
+    for other in [running(), moving()] {
+        check(&other, Command::Hold, NOW, "=", &[]);
+    }
+    check(&queued(1), Command::Hold, NOW, "!", &[]);
+    for over in finished() {
+        check(&over, Command::Hold, NOW, "=", &[]);
+    }
 }
 
 #[test]

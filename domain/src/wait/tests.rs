@@ -18,7 +18,10 @@ fn token_wait(state: State) -> Wait {
 
 fn timer_wait(due: i64, timeout: Option<i64>) -> Wait {
     Wait {
-        kind: Kind::Timer { due_at: at(due) },
+        kind: Kind::Timer {
+            due_at: at(due),
+            clock: Clock::Steady,
+        },
         timeout_at: timeout.map(at),
         state: State::Hot,
     }
@@ -232,4 +235,56 @@ fn an_outcome_reads_back_as_it_was_written() {
         assert_eq!(Outcome::from_value(outcome.to_value()), Some(outcome));
     }
     assert_eq!(Outcome::from_value(json!({"ok": false})), None);
+}
+
+#[test]
+fn a_time_of_day_is_read_from_the_wall_and_a_span_is_not() {
+    let moment = |steady, wall| Moment::from(at(steady)).with_wall(at(wall));
+    let is_due = |clock, moment: Moment| {
+        let mut wait = timer_wait(50, Some(500));
+        wait.kind = Kind::Timer {
+            due_at: at(50),
+            clock,
+        };
+        decide(&wait, Command::Due, moment).is_ok_and(|decision| decision.next.is_some())
+    };
+    let (steady, wall) = (Clock::Steady, Clock::Wall);
+    // Set forward by an hour, and back.
+    assert!(!is_due(steady, moment(49, 4_000)) && is_due(wall, moment(10, 4_000)));
+    assert!(is_due(steady, moment(50, 0)) && !is_due(wall, moment(60, 0)));
+    // A timeout is a span whatever the timer is.
+    assert!(!is_due(wall, moment(499, 0)) && is_due(wall, moment(500, 0)));
+}
+
+#[test]
+fn a_wait_that_is_dropped_first_has_no_outcome() {
+    for state in [State::Hot, State::Parked] {
+        let dropped = Ok(Some(("cancelled", Some(EventKind::WaitCancelled), vec![])));
+        check(&token_wait(state), Command::Drop, 60, dropped);
+    }
+    let resuming = State::Resuming(decided(Outcome::Ok(json!(1)), Some(record())));
+    check(&token_wait(resuming), Command::Drop, 60, Ok(None));
+}
+
+#[test]
+fn a_record_that_the_task_did_not_take_is_given_back_once() {
+    let delivered = State::Resolved(decided(Outcome::Ok(json!(1)), Some(record())));
+    let back = (
+        "cancelled",
+        Some(EventKind::WaitCancelled),
+        vec![Effect::GiveBack(record())],
+    );
+    check(
+        &token_wait(delivered),
+        Command::GiveBack,
+        60,
+        Ok(Some(back)),
+    );
+    for other in [
+        State::Hot,
+        State::Resolved(decided(Outcome::Ok(json!(1)), None)),
+        State::Cancelled { at: at(1) },
+    ] {
+        check(&token_wait(other), Command::GiveBack, 60, Ok(None));
+    }
 }

@@ -1,4 +1,4 @@
-//! Read positions are a set of what was consumed.
+//! Read positions are the set of what was consumed and not given back.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,17 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn positions_are_the_set_of_consumed_sequences(consumed in prop::collection::vec(1_u64..40, 0..80)) {
+    fn positions_are_the_set_of_consumed_sequences(
+        steps in prop::collection::vec((1_u64..40, prop::bool::weighted(0.3)), 0..80),
+    ) {
         let mut positions = Positions::default();
         let mut model = BTreeSet::new();
-        for sequence in consumed {
-            prop_assert_eq!(positions.consume(sequence), model.insert(sequence));
+        for (sequence, back) in steps {
+            if back {
+                prop_assert_eq!(positions.give_back(sequence), model.remove(&sequence));
+            } else {
+                prop_assert_eq!(positions.consume(sequence), model.insert(sequence));
+            }
             // Everything below the lowest unread one is consumed, and it is not.
             let lowest = positions.lowest_unread();
             prop_assert!((1..lowest).all(|below| model.contains(&below)));

@@ -17,18 +17,23 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let reason = prop::sample::select(vec![StopReason::Cancelled, StopReason::SessionExpired]);
+    let reason = prop::sample::select(vec![
+        StopReason::Cancelled,
+        StopReason::SessionCancelled,
+        StopReason::SessionExpired,
+    ]);
     prop_oneof![
         6 => Just(Command::Lease),
         4 => Just(Command::Start),
         3 => (0..2_u8).prop_map(|number| Command::Wait(wait(number))),
         3 => (0..2_u8).prop_map(|number| Command::Resume(wait(number))),
+        1 => Just(Command::Hold),
         2 => Just(Command::Park),
         2 => Just(Command::Live),
         1 => Just(Command::Succeed { output: None }),
         1 => failure().prop_map(Command::Fail),
         1 => Just(Command::Stopped),
-        1 => (reason, any::<bool>()).prop_map(|(reason, live)| Command::Stop { reason, live }),
+        1 => (reason, any::<bool>()).prop_map(|(reason, live)| Command::Stop { reason, text: None, live }),
         1 => Just(Command::ExpireTtl),
         2 => Just(Command::ExceedDuration),
         1 => Just(Command::EndGrace),

@@ -1,5 +1,6 @@
 //! A wait has one outcome, and the task hears of it at most once.
 
+use helmr_domain::timer::Clock;
 use helmr_domain::wait::{Command, Effect, ErrorCode, Kind, Outcome, Record, State, Wait, decide};
 use helmr_domain::{RecordId, TokenId};
 use proptest::prelude::*;
@@ -14,7 +15,10 @@ fn kind() -> impl Strategy<Value = Kind> {
             stream: "messages".parse().expect("a name"),
             correlation_id: None,
         }),
-        (0..60_i64).prop_map(|due| Kind::Timer { due_at: at(due) }),
+        (0..60_i64, prop::bool::ANY).prop_map(|(due, wall)| Kind::Timer {
+            due_at: at(due),
+            clock: if wall { Clock::Wall } else { Clock::Steady },
+        }),
     ]
 }
 
@@ -32,6 +36,8 @@ fn command() -> impl Strategy<Value = Command> {
         2 => Just(Command::Park),
         2 => Just(Command::Deliver),
         1 => Just(Command::Stop),
+        1 => Just(Command::Drop),
+        1 => Just(Command::GiveBack),
         1 => any::<bool>().prop_map(|lost| Command::EndAttempt { lost }),
     ]
 }
@@ -47,6 +53,8 @@ fn is_legal(from: &State, to: &State) -> bool {
                 Resuming(_),
                 Resolved(_) | TimedOut(_) | Cancelled { .. } | Failed { .. }
             )
+            // What was given back.
+            | (Resolved(_), Cancelled { .. })
     )
 }
 
@@ -58,7 +66,7 @@ proptest! {
         steps in prop::collection::vec((command(), 0..20_i64), 0..30),
     ) {
         let mut wait = Wait { kind, timeout_at: timeout.map(at), state: State::Hot };
-        let (mut now, mut wakes, mut delivered) = (0, 0, 0);
+        let (mut now, mut wakes, mut delivered, mut given_back) = (0, 0, 0, false);
         let mut consumed: Vec<u64> = Vec::new();
         let mut outcome = None;
         for (command, later) in steps {
@@ -70,6 +78,10 @@ proptest! {
                 match effect {
                     Effect::Wake => wakes += 1,
                     Effect::Consume(record) => consumed.push(record.sequence),
+                    Effect::GiveBack(record) => {
+                        prop_assert_eq!(consumed.pop(), Some(record.sequence));
+                        given_back = true;
+                    }
                 }
             }
             let Some(next) = decision.next else { continue };
@@ -90,9 +102,9 @@ proptest! {
             wait = next;
         }
         prop_assert!(wakes <= 1 && delivered <= 1 && consumed.len() <= 1);
-        // Consumed exactly when an outcome with a record was delivered.
+        // Consumed exactly when an outcome with a record was delivered, and not given back.
         let expected: Vec<u64> = outcome
-            .filter(|_| delivered == 1)
+            .filter(|_| delivered == 1 && !given_back)
             .and_then(|decided| decided.record)
             .map(|record| record.sequence)
             .into_iter()

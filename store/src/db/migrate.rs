@@ -17,6 +17,11 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../../migrations/0001_create_tables.sql"),
     },
     Migration {
+        number: 2,
+        name: "runs",
+        text: include_str!("../../migrations/0002_runs.sql"),
+    },
+    Migration {
         number: 3,
         name: "conversation",
         text: include_str!("../../migrations/0003_conversation.sql"),
@@ -150,6 +155,10 @@ mod tests {
             .map(|known| (known.number, checksum(known.text)))
             .collect();
         assert!(missing(&right, MIGRATIONS).unwrap().is_empty());
+        assert_eq!(
+            missing(&right[..1], MIGRATIONS).unwrap().len(),
+            MIGRATIONS.len() - 1
+        );
         assert_eq!(missing(&[], MIGRATIONS).unwrap().len(), MIGRATIONS.len());
         let changed = vec![(1, checksum("other"))];
         assert!(matches!(

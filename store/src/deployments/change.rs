@@ -31,10 +31,10 @@ sql! {
 
     INSERT_TASK = "INSERT INTO deployment_tasks (
             id, deployment_id, organization_id, project_id, environment_id, task_id, sandbox,
-            module, export, max_duration_us, ttl_us, queue, retry, secrets, payload_schema,
-            definition
+            module, export, max_duration_us, ttl_us, queue, queue_options, retry, secrets,
+            payload_schema, definition
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
     INSERT_STREAM = "INSERT INTO task_streams (
             task_row_id, organization_id, project_id, environment_id, direction, name, schema
@@ -192,7 +192,8 @@ async fn insert_task(
         task.export,
         task.max_duration,
         task.ttl,
-        task.queue,
+        task.queue.as_ref().map(|queue| queue.name.as_str()),
+        task.queue.as_ref().map(Json),
         Json(task.retry),
         Json(&task.secrets),
         task.payload_schema,

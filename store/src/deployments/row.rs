@@ -3,7 +3,7 @@
 use helmr_domain::stream::Direction;
 use helmr_domain::{DeploymentId, Scope, TaskRowId};
 
-use super::{Deployment, Sandbox, Status, Stream, Task};
+use super::{Deployment, Sandbox, Status, Stream, Task, TaskQueue};
 use crate::Result;
 use crate::db::{Json, Row, Tx, params, sql};
 use crate::lease::scope;
@@ -29,8 +29,8 @@ macro_rules! select {
 macro_rules! task_columns {
     () => {
         "t.id, t.organization_id, t.project_id, t.environment_id, t.deployment_id, t.task_id,
-            t.sandbox, t.module, t.export, t.max_duration_us, t.ttl_us, t.queue, t.retry,
-            t.secrets, t.payload_schema, t.definition"
+            t.sandbox, t.module, t.export, t.max_duration_us, t.ttl_us, t.queue,
+            t.queue_options, t.retry, t.secrets, t.payload_schema, t.definition"
     };
 }
 
@@ -116,7 +116,17 @@ fn read_task(mut row: Row) -> Result<Task> {
     let export = row.take("export")?;
     let max_duration = row.take("max_duration_us")?;
     let ttl = row.take("ttl_us")?;
-    let queue = row.take("queue")?;
+    let queue: Option<String> = row.take("queue")?;
+    let options: Option<Json<TaskQueue>> = row.take("queue_options")?;
+    // A deployment of an earlier build kept the name alone.
+    let queue = options.map(|Json(queue)| queue).or_else(|| {
+        queue.map(|name| TaskQueue {
+            name,
+            concurrency_limit: None,
+            concurrency_key: None,
+            priority: 0,
+        })
+    });
     let Json(retry) = row.take("retry")?;
     let Json(secrets) = row.take("secrets")?;
     Ok(Task {

@@ -14,6 +14,10 @@ sql! {
     COUNT_CONSUMED = "UPDATE runs
         SET consumed = consumed + 1
         WHERE id = $1";
+
+    COUNT_GIVEN_BACK = "UPDATE runs
+        SET consumed = consumed - 1
+        WHERE id = $1 AND consumed > 0";
 }
 
 /// Keeps log entries as events of the run.
@@ -55,4 +59,9 @@ async fn append_in(tx: &mut Tx, input: &AppendEntries) -> Result<()> {
 /// Notes that a run has read a record.
 pub(crate) async fn count_consumed(tx: &mut Tx, run: RunId) -> Result<()> {
     tx.run(&COUNT_CONSUMED, params![run]).await.map(drop)
+}
+
+/// Notes that a run has not read a record after all.
+pub(crate) async fn count_given_back(tx: &mut Tx, run: RunId) -> Result<()> {
+    tx.run(&COUNT_GIVEN_BACK, params![run]).await.map(drop)
 }

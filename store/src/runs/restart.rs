@@ -6,22 +6,32 @@ use helmr_domain::{Moment, Refusal, RunId, Scope};
 use super::{Retry, Run, row};
 use crate::db::Tx;
 use crate::idempotency::{self, Kept, Origin};
-use crate::sessions::{self, Next};
+use crate::sessions::{self, Next, Why};
 use crate::{Error, Result, Store};
 
 /// Tells a run to stop: a queued one ends at once, a running one has a grace, a parked one is woken for it. Cancelling it
-/// again changes nothing.
+/// again changes nothing. `text` is for the task and for people.
 ///
 /// # Errors
 /// `NotFound`; `Refused(RunFinished)` if it ended otherwise.
-pub async fn cancel(store: &Store, scope: Scope, id: RunId, at: Moment) -> Result<Run> {
+pub async fn cancel(
+    store: &Store,
+    scope: Scope,
+    id: RunId,
+    text: Option<String>,
+    at: Moment,
+) -> Result<Run> {
     store
-        .write((scope, id, at), |tx, input| {
-            let (scope, id, at) = *input;
+        .write((scope, id, text, at), |tx, input| {
             Box::pin(async move {
-                get(tx, scope, id).await?;
-                sessions::stop_run(tx, id, StopReason::Cancelled, at).await?;
-                get(tx, scope, id).await
+                let (scope, id, text, at) = input;
+                get(tx, *scope, *id).await?;
+                let why = Why {
+                    reason: StopReason::Cancelled,
+                    text: text.clone(),
+                };
+                sessions::stop_run(tx, *id, why, *at).await?;
+                get(tx, *scope, *id).await
             })
         })
         .await

@@ -3,7 +3,7 @@
 use helmr_domain::run::{Clock, Run as Machine, State, Status, Stop, StopReason};
 use helmr_domain::{Moment, RunId, Scope, TokenId, WorkspaceId};
 
-use super::{PendingWait, Placement, Run};
+use super::{PendingWait, Placement, Queue, Run};
 use crate::db::Json;
 use crate::db::{Row, Tx, Value, params, sql};
 use crate::events::About;
@@ -39,12 +39,20 @@ macro_rules! columns {
     () => {
         "r.id, r.organization_id, r.project_id, r.environment_id, r.session_id, r.workspace_id,
             r.deployment_id, d.version, r.task_row_id, r.task_id, r.number, r.reason, r.exit_code,
-            r.metadata, r.priority, r.queue, r.provenance, r.created_at, r.started_at,
+            r.metadata, r.priority, r.queue, r.queue_limit, r.queue_key, r.provenance, r.created_at,
+            r.started_at,
             r.consumed, r.entries, r.dispatch_attempts, r.active_us, r.max_duration_us, r.ttl_at,
-            r.retry, r.stop_reason, r.stop_requested_at, r.stop_awake, r.stop_kill_at, r.status,
+            r.retry, r.stop_reason, r.stop_text, r.stop_requested_at, r.stop_awake, r.stop_kill_at, r.status,
             r.attempt, r.queued_at, r.not_before_at, r.started, r.clock_at, r.wait_id, r.ended_at,
-            r.output, r.failure, r.cancel_reason, w.id, w.kind, w.state, w.token_id, w.stream,
-            w.timeout_at, w.created_at, m.state, s.state, s.placement_reason"
+            r.output, r.failure, r.cancel_reason, r.cancel_text, r.cancel_requested_at, w.id, w.kind,
+            w.state, w.token_id, w.stream, w.correlation_id, w.due_at, w.timeout_at, w.created_at,
+            m.state, s.state, s.placement_reason,
+            CASE WHEN r.status = 'queued' AND r.queue_limit IS NOT NULL THEN (
+                SELECT COUNT(*)
+                FROM runs q
+                WHERE q.environment_id = r.environment_id AND q.queue = r.queue
+                    AND q.queue_key = r.queue_key AND q.status = 'running'
+            ) ELSE 0 END"
     };
 }
 
@@ -111,7 +119,7 @@ pub(super) fn read(mut row: Row) -> Result<RunRow> {
     let exit_code = row.take("exit_code")?;
     let metadata = row.take("metadata")?;
     let priority = row.take("priority")?;
-    let queue = row.take("queue")?;
+    let queue = read_queue(row)?;
     let provenance = row.take("provenance")?;
     let created_at = row.take("created_at")?;
     let started_at = row.take("started_at")?;
@@ -119,7 +127,11 @@ pub(super) fn read(mut row: Row) -> Result<RunRow> {
     let entries = row.take("entries")?;
     let (state, attempt, ended_at) = read_state(row)?;
     let pending_wait = read_pending_wait(row)?;
-    let placement = read_placement(row, &state)?;
+    let mut placement = read_placement(row, &state)?;
+    let before: u32 = row.take("running in queue")?;
+    if let (Some(placement), Some(reason)) = (&mut placement, full(queue.as_ref(), before)) {
+        placement.reason.get_or_insert(reason);
+    }
     let attempt_number = match state.state {
         State::Queued { .. } => None,
         _ => Some(attempt).filter(|attempt| *attempt > 0),
@@ -156,6 +168,28 @@ pub(super) fn read(mut row: Row) -> Result<RunRow> {
     })
 }
 
+fn read_queue(row: &mut Row) -> Result<Option<Queue>> {
+    let name: Option<String> = row.take("queue")?;
+    let concurrency_limit = row.take("queue_limit")?;
+    let key: String = row.take("queue_key")?;
+    Ok(name.map(|name| Queue {
+        name,
+        concurrency_limit,
+        concurrency_key: Some(key).filter(|key| !key.is_empty()),
+    }))
+}
+
+/// Why a queued run is not leased though there is room for it. `running`: runs that count against its limit.
+fn full(queue: Option<&Queue>, running: u32) -> Option<String> {
+    let queue = queue?;
+    let limit = queue.concurrency_limit.filter(|limit| running >= *limit)?;
+    let name = &queue.name;
+    Some(match &queue.concurrency_key {
+        None => format!("queue `{name}` is at its limit of {limit}"),
+        Some(key) => format!("queue `{name}` is at its limit of {limit} for `{key}`"),
+    })
+}
+
 fn read_state(row: &mut Row) -> Result<(Machine, u32, Option<helmr_domain::Timestamp>)> {
     let dispatch_attempts = row.take("dispatch_attempts")?;
     let active = row.take("active_us")?;
@@ -175,6 +209,8 @@ fn read_state(row: &mut Row) -> Result<(Machine, u32, Option<helmr_domain::Times
     let failure: Option<Json<_>> = row.take("failure")?;
     let reason: Option<String> = row.take("cancel_reason")?;
     let reason = reason.and_then(|reason| reason.parse::<StopReason>().ok());
+    let text: Option<String> = row.take("cancel_text")?;
+    let requested_at: Option<_> = row.take("cancel_requested_at")?;
     let state = match (status, wait, ended_at, failure, reason) {
         (Status::Queued, None, None, None, None) => State::Queued {
             since,
@@ -191,7 +227,12 @@ fn read_state(row: &mut Row) -> Result<(Machine, u32, Option<helmr_domain::Times
         (Status::Failed, None, Some(at), Some(Json(failure)), None) => {
             State::Failed { at, failure }
         }
-        (Status::Cancelled, None, Some(at), None, Some(reason)) => State::Cancelled { at, reason },
+        (Status::Cancelled, None, Some(at), None, Some(reason)) => State::Cancelled {
+            at,
+            reason,
+            text,
+            requested_at: requested_at.unwrap_or(at),
+        },
         (Status::Expired, None, Some(at), None, None) => State::Expired { at },
         _ => return Err(row.corrupt("status")),
     };
@@ -209,6 +250,7 @@ fn read_state(row: &mut Row) -> Result<(Machine, u32, Option<helmr_domain::Times
 
 fn read_stop(row: &mut Row) -> Result<Option<Stop>> {
     let reason: Option<String> = row.take("stop_reason")?;
+    let text = row.take("stop_text")?;
     let requested_at = row.take("stop_requested_at")?;
     let awake = row.take("stop_awake")?;
     let kill_at = row.take("stop_kill_at")?;
@@ -221,6 +263,7 @@ fn read_stop(row: &mut Row) -> Result<Option<Stop>> {
         (None, None, None, None) => Ok(None),
         (Some(Ok(reason)), Some(requested_at), Some(awake), Some(kill_at)) => Ok(Some(Stop {
             reason,
+            text,
             requested_at,
             awake,
             kill_at,
@@ -235,6 +278,8 @@ fn read_pending_wait(row: &mut Row) -> Result<Option<PendingWait>> {
     let state = row.take("wait state")?;
     let token: Option<TokenId> = row.take("wait token_id")?;
     let stream: Option<String> = row.take("wait stream")?;
+    let correlation_id = row.take("wait correlation_id")?;
+    let due_at = row.take("wait due_at")?;
     let timeout_at = row.take("wait timeout_at")?;
     let created_at = row.take("wait created_at")?;
     match (id, kind, state, created_at) {
@@ -243,6 +288,8 @@ fn read_pending_wait(row: &mut Row) -> Result<Option<PendingWait>> {
             kind,
             state,
             subject: token.map(|token| token.to_string()).or(stream),
+            correlation_id,
+            due_at,
             timeout_at,
             created_at,
         })),
@@ -306,8 +353,8 @@ pub(crate) async fn active_in(tx: &mut Tx, workspace: WorkspaceId) -> Result<Vec
     found.into_iter().map(read).collect()
 }
 
-/// Queued runs of a workspace that may be leased now.
-pub(crate) async fn queued_in(
+/// Queued runs of a workspace whose time has come, whatever their queues say.
+pub(super) async fn queued_in(
     tx: &mut Tx,
     workspace: WorkspaceId,
     at: Moment,

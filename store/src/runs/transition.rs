@@ -1,6 +1,6 @@
 //! What happens to runs, committed with its events, timers and effects.
 
-use helmr_domain::run::{Command, Effect, Run as Machine, State, decide};
+use helmr_domain::run::{Command, Effect, Run as Machine, State, Status, decide};
 use helmr_domain::timer::Purpose;
 use helmr_domain::{Event, EventKind, Moment, Refusal, RunId};
 
@@ -19,11 +19,12 @@ pub(crate) async fn apply(
     command: Command,
     at: Moment,
 ) -> Result<bool> {
-    let decision = decide(&row.run.state, command, at.now)?;
+    let decision = decide(&row.run.state, command, at)?;
     let Some(next) = decision.next else {
         return Ok(false);
     };
     let about_before = row.about();
+    let was_running = row.run.state.status() == Status::Running;
     enter(row, next, at);
     write::save(tx, row).await?;
     // The end of an attempt is told of that attempt.
@@ -38,7 +39,8 @@ pub(crate) async fn apply(
     if about_before.attempt.is_some() || about.attempt.is_some() {
         outbox::mark(tx, row.run.workspace_id, at).await?;
     }
-    if matches!(row.run.state.state, State::Queued { .. }) {
+    let left = was_running && row.run.state.status() != Status::Running;
+    if matches!(row.run.state.state, State::Queued { .. }) || (left && row.run.queue.is_some()) {
         tx.hint(Hint::Queue);
     }
     Ok(true)

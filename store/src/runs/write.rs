@@ -3,6 +3,7 @@
 use helmr_domain::run::{Clock, Run as Machine, State};
 use helmr_domain::{Moment, RunId};
 
+use super::Queue;
 use super::row::RunRow;
 use crate::Result;
 use crate::db::{Json, Tx, params, sql};
@@ -13,17 +14,19 @@ sql! {
             clock_at = $7, wait_id = $8, ended_at = $9, output = $10, failure = $11,
             cancel_reason = $12, dispatch_attempts = $13, active_us = $14, stop_reason = $15,
             stop_requested_at = $16, stop_awake = $17, stop_kill_at = $18, consumed = $19,
-            entries = $20, started_at = $21, exit_code = $22
+            entries = $20, started_at = $21, exit_code = $22, stop_text = $23, cancel_text = $24,
+            cancel_requested_at = $25
         WHERE id = $1";
 
     INSERT = "INSERT INTO runs (
             id, organization_id, project_id, environment_id, session_id, workspace_id,
             deployment_id, task_row_id, task_id, number, reason, status, attempt, queued_at,
             not_before_at, ttl_at, started, dispatch_attempts, active_us, max_duration_us, retry,
-            metadata, priority, queue, provenance, consumed, entries, created_at
+            metadata, priority, queue, queue_limit, queue_key, provenance, consumed, entries,
+            created_at
         )
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', 1, $12, 0, $13, 0, 0, 0,
-            $14, $15, '{}', $16, $17, $18, 0, 0, $12)";
+            $14, $15, '{}', $16, $17, $18, $19, $20, 0, 0, $12)";
 }
 
 pub(crate) struct NewRun<'a> {
@@ -33,7 +36,7 @@ pub(crate) struct NewRun<'a> {
     pub(crate) state: &'a Machine,
     pub(crate) session: &'a crate::sessions::Session,
     pub(crate) priority: i64,
-    pub(crate) queue: Option<&'a str>,
+    pub(crate) queue: Option<&'a Queue>,
     pub(crate) provenance: &'a serde_json::Value,
 }
 
@@ -58,7 +61,11 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewRun<'_>, at: Moment) -> Result<
             new.state.max_duration,
             Json(new.state.retry),
             new.priority,
-            new.queue,
+            new.queue.map(|queue| queue.name.as_str()),
+            new.queue.and_then(|queue| queue.concurrency_limit),
+            new.queue
+                .and_then(|queue| queue.concurrency_key.as_deref())
+                .unwrap_or_default(),
             new.provenance
         ],
     )
@@ -94,9 +101,16 @@ pub(super) async fn save(tx: &mut Tx, row: &RunRow) -> Result<()> {
             columns.ended_at = Some(*at);
             columns.failure = Some(Json(failure));
         }
-        State::Cancelled { at, reason } => {
+        State::Cancelled {
+            at,
+            reason,
+            text,
+            requested_at,
+        } => {
             columns.ended_at = Some(*at);
             columns.cancel_reason = Some(reason.as_str());
+            columns.cancel_text = text.as_deref();
+            columns.cancel_requested_at = Some(*requested_at);
         }
         State::Expired { at } => columns.ended_at = Some(*at),
     }
@@ -121,14 +135,17 @@ pub(super) async fn save(tx: &mut Tx, row: &RunRow) -> Result<()> {
             columns.cancel_reason,
             run.dispatch_attempts,
             run.active,
-            run.stop.map(|stop| stop.reason.as_str()),
-            run.stop.map(|stop| stop.requested_at),
-            run.stop.map(|stop| stop.awake),
-            run.stop.map(|stop| stop.kill_at),
+            run.stop.as_ref().map(|stop| stop.reason.as_str()),
+            run.stop.as_ref().map(|stop| stop.requested_at),
+            run.stop.as_ref().map(|stop| stop.awake),
+            run.stop.as_ref().map(|stop| stop.kill_at),
             row.consumed,
             row.entries,
             row.run.started_at,
-            row.run.exit_code
+            row.run.exit_code,
+            run.stop.as_ref().and_then(|stop| stop.text.as_deref()),
+            columns.cancel_text,
+            columns.cancel_requested_at
         ],
     )
     .await
@@ -145,4 +162,6 @@ struct StateColumns<'a> {
     output: Option<&'a serde_json::Value>,
     failure: Option<Json<&'a helmr_domain::Failure>>,
     cancel_reason: Option<&'static str>,
+    cancel_text: Option<&'a str>,
+    cancel_requested_at: Option<helmr_domain::Timestamp>,
 }

@@ -1,6 +1,6 @@
 //! How sessions start.
 
-use helmr_domain::timer::Purpose;
+use helmr_domain::timer::{Clock, Purpose};
 use helmr_domain::{Event, EventKind, Refusal, RunId, SessionId, WorkspaceId};
 
 use super::end::{Next, create_run, expire};
@@ -126,7 +126,7 @@ async fn open(tx: &mut Tx, task: &Task, input: &Start, ids: &Ids) -> Result<Sess
     }
     tags::insert(tx, input.scope, id, &input.tags).await?;
     if let Some(expires_at) = input.expires_at {
-        timers::arm(tx, Purpose::SessionExpiry, &id, expires_at).await?;
+        timers::arm_by(tx, Clock::Wall, Purpose::SessionExpiry, &id, expires_at).await?;
     }
     let session = row::find(tx, id).await?.ok_or(Error::NotFound("session"))?;
     let opened = Event::new(EventKind::SessionOpened).with("task_id", task.task_id.as_str());

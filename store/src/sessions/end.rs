@@ -16,10 +16,15 @@ use crate::{Error, Hint, Result, Store, Subject, deployments, events, machine, s
 /// # Errors
 /// `NotFound`; `Refused`: `SessionRunActive`, `SessionNotOpen`.
 pub async fn close(store: &Store, scope: Scope, id: SessionId, at: Moment) -> Result<Session> {
-    order(store, scope, id, (Command::Close, None), at).await
+    // It has no run to stop.
+    let why = Why {
+        reason: StopReason::Cancelled,
+        text: None,
+    };
+    order(store, scope, id, Command::Close, why, at).await
 }
 
-/// Cancels a session and its run, and keeps the reason that its caller gives. Cancelling it again changes nothing.
+/// Cancels a session and its run; `text` is for both. Cancelling it again changes nothing.
 ///
 /// # Errors
 /// `NotFound`; `Refused(SessionNotOpen)`.
@@ -27,31 +32,33 @@ pub async fn cancel(
     store: &Store,
     scope: Scope,
     id: SessionId,
-    reason: Option<String>,
+    text: Option<String>,
     at: Moment,
 ) -> Result<Session> {
-    order(store, scope, id, (Command::Cancel, reason), at).await
+    let why = Why {
+        reason: StopReason::SessionCancelled,
+        text,
+    };
+    order(store, scope, id, Command::Cancel, why, at).await
 }
 
 async fn order(
     store: &Store,
     scope: Scope,
     id: SessionId,
-    command: (Command, Option<String>),
+    command: Command,
+    why: Why,
     at: Moment,
 ) -> Result<Session> {
     store
-        .write((scope, id, command, at), |tx, input| {
-            let (scope, id, (command, reason), at) = input;
-            let (scope, id, command, at) = (*scope, *id, *command, *at);
+        .write((scope, id, command, why, at), |tx, input| {
             Box::pin(async move {
-                let mut session = row::get(tx, scope, id)
+                let (scope, id, command, why, at) = input;
+                let (id, at) = (*id, *at);
+                let mut session = row::get(tx, *scope, id)
                     .await?
                     .ok_or(Error::NotFound("session"))?;
-                if session.session.state == State::Open {
-                    session.session.cancel_text.clone_from(reason);
-                }
-                apply(tx, &mut session, command, StopReason::Cancelled, at).await?;
+                apply(tx, &mut session, *command, why, at).await?;
                 let session = row::find(tx, id).await?.ok_or(Error::NotFound("session"))?;
                 Ok(session.session)
             })
@@ -64,28 +71,36 @@ pub(crate) async fn expire(tx: &mut Tx, id: SessionId, at: Moment) -> Result<()>
     let Some(mut session) = row::find(tx, id).await? else {
         return Ok(());
     };
-    apply(
-        tx,
-        &mut session,
-        Command::Expire,
-        StopReason::SessionExpired,
-        at,
-    )
-    .await
+    let why = Why {
+        reason: StopReason::SessionExpired,
+        text: None,
+    };
+    apply(tx, &mut session, Command::Expire, &why, at).await
+}
+
+/// Why a run is to stop.
+#[derive(Debug, Clone)]
+pub(crate) struct Why {
+    pub(crate) reason: StopReason,
+    /// What whoever stops it said.
+    pub(crate) text: Option<String>,
 }
 
 async fn apply(
     tx: &mut Tx,
     row: &mut SessionRow,
     command: Command,
-    stop: StopReason,
+    why: &Why,
     at: Moment,
 ) -> Result<()> {
-    let decision = decide(&row.machine(), command, at.now)?;
+    let decision = decide(&row.machine(), command, at)?;
     let Some(next) = decision.next else {
         return Ok(());
     };
     enter(row, next);
+    if let State::Cancelled { .. } = row.session.state {
+        row.session.cancel_text.clone_from(&why.text);
+    }
     row::save(tx, row).await?;
     if row.session.state != State::Open {
         timers::disarm(tx, Purpose::SessionExpiry, &row.session.id).await?;
@@ -98,7 +113,7 @@ async fn apply(
     }
     for effect in decision.effects {
         match effect {
-            Effect::StopRun(id) => stop_run(tx, id, stop, at).await?,
+            Effect::StopRun(id) => stop_run(tx, id, why.clone(), at).await?,
             // Only `StartRun` and `EndRun` ask for one, and neither comes here.
             Effect::CreateRun(_) => {}
         }
@@ -116,10 +131,14 @@ fn enter(row: &mut SessionRow, next: helmr_domain::session::Session) {
 }
 
 /// Tells a run to stop.
-pub(crate) async fn stop_run(tx: &mut Tx, id: RunId, reason: StopReason, at: Moment) -> Result<()> {
+pub(crate) async fn stop_run(tx: &mut Tx, id: RunId, why: Why, at: Moment) -> Result<()> {
     let mut run = runs::find(tx, id).await?.ok_or(Error::NotFound("run"))?;
-    let live = machine::is_live(tx, run.run.workspace_id).await?;
-    runs::apply(tx, &mut run, run::Command::Stop { reason, live }, at).await?;
+    let command = run::Command::Stop {
+        reason: why.reason,
+        text: why.text,
+        live: machine::is_live(tx, run.run.workspace_id).await?,
+    };
+    runs::apply(tx, &mut run, command, at).await?;
     Ok(())
 }
 
@@ -140,7 +159,7 @@ pub(crate) async fn create_run(
     next: Next<'_>,
     at: Moment,
 ) -> Result<(RunRow, bool)> {
-    let decision = decide(&row.machine(), Command::StartRun(next.id), at.now)?;
+    let decision = decide(&row.machine(), Command::StartRun(next.id), at)?;
     let Some(state) = decision.next else {
         let id = row.session.active_run.ok_or(Error::NotFound("run"))?;
         let run = runs::find(tx, id).await?.ok_or(Error::NotFound("run"))?;
@@ -168,14 +187,21 @@ async fn write_run(
         row.options.ttl.or(task.ttl),
     );
     state.retry = task.retry;
+    let options = &row.options;
+    let priority = task.queue.as_ref().map_or(0, |queue| queue.priority);
+    let queue = task.queue.map(|queue| runs::Queue {
+        name: queue.name,
+        concurrency_limit: queue.concurrency_limit,
+        concurrency_key: options.concurrency_key.clone().or(queue.concurrency_key),
+    });
     let new = NewRun {
         id: next.id,
         number: row.runs,
         reason: next.reason,
         state: &state,
         session: &row.session,
-        priority: row.options.priority,
-        queue: task.queue.as_deref(),
+        priority: options.priority.unwrap_or(priority),
+        queue: queue.as_ref(),
         provenance: next.provenance,
     };
     runs::create(tx, new, at).await
@@ -206,7 +232,7 @@ pub(crate) async fn end_run(
         run: run.run.id,
         next,
     };
-    let decision = decide(&row.machine(), command, at.now)?;
+    let decision = decide(&row.machine(), command, at)?;
     if let Some(state) = decision.next {
         enter(&mut row, state);
     }

@@ -36,7 +36,7 @@ impl SessionRow {
     /// Whether its time is over.
     pub(crate) fn is_due(&self, at: Moment) -> bool {
         let expires_at = self.session.expires_at;
-        expires_at.is_some_and(|expires_at| at.now >= expires_at)
+        expires_at.is_some_and(|expires_at| at.wall >= expires_at)
     }
 
     pub(super) const fn machine(&self) -> Machine {

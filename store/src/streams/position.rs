@@ -26,6 +26,19 @@ pub(crate) async fn consume(tx: &mut Tx, wait: &WaitRow, record: Consumed) -> Re
     Ok(())
 }
 
+/// Marks the record that a wait's outcome carried as unread again, for its session and its run.
+pub(crate) async fn give_back(tx: &mut Tx, wait: &WaitRow, record: Consumed) -> Result<()> {
+    let Kind::Stream { stream, .. } = &wait.wait.kind else {
+        return Ok(());
+    };
+    let (mut positions, _) = row::positions(tx, wait.session, stream).await?;
+    if positions.give_back(record.sequence) {
+        row::save_positions(tx, wait.session, stream, &positions).await?;
+        runs::count_given_back(tx, wait.run).await?;
+    }
+    Ok(())
+}
+
 /// Whether anything that was sent to a session is unread.
 pub(crate) async fn has_unread(tx: &mut Tx, session: SessionId) -> Result<bool> {
     let all = row::all_positions(tx, session).await?;

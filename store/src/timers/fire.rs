@@ -1,8 +1,10 @@
 //! Timers that are due.
 
-use helmr_domain::timer::Purpose;
+use futures_util::{StreamExt as _, stream};
+use helmr_domain::timer::{Clock, Purpose};
 use helmr_domain::{Moment, run, wait as wait_domain};
 
+use super::is_absolute;
 use crate::db::{Tx, params, sql};
 use crate::{Error, Hint, Result, Store, runs, sessions, tokens, wait};
 
@@ -16,16 +18,20 @@ pub struct Fired {
 sql! {
     DUE = "SELECT purpose, subject_id
         FROM timers
-        WHERE due_at <= $1
+        WHERE absolute = $1 AND due_at <= $2
         ORDER BY due_at
-        LIMIT $2";
+        LIMIT $3";
 
     /// Answers no row if the timer was moved or fired meanwhile.
     TAKE = "DELETE FROM timers
-        WHERE purpose = $1 AND subject_id = $2 AND due_at <= $3";
+        WHERE purpose = $1 AND subject_id = $2
+            AND due_at <= CASE absolute WHEN 0 THEN CAST($3 AS BIGINT) ELSE CAST($4 AS BIGINT) END";
 }
 
-/// Fires up to `limit` timers that are due, each in a transaction of its own.
+/// Transactions at once: they share their commits.
+const AT_ONCE: usize = 64;
+
+/// Fires up to `limit` timers of each clock that are due, each in a transaction of its own.
 ///
 /// # Errors
 /// If the database fails; those fired before stay fired.
@@ -34,14 +40,9 @@ pub async fn fire_due(store: &Store, at: Moment, limit: u32) -> Result<Fired> {
         .read((at, limit), |tx, input| {
             let (at, limit) = *input;
             Box::pin(async move {
-                let found = tx.rows(&DUE, params![at.now, limit]).await?;
-                found
-                    .into_iter()
-                    .map(|mut row| {
-                        let purpose = row.parse("purpose", |text| text.parse().ok())?;
-                        Ok((purpose, row.take("subject_id")?))
-                    })
-                    .collect::<Result<Vec<(Purpose, String)>>>()
+                let mut due = due_of(tx, Clock::Steady, at, limit).await?;
+                due.extend(due_of(tx, Clock::Wall, at, limit).await?);
+                Ok(due)
             })
         })
         .await?;
@@ -49,15 +50,17 @@ pub async fn fire_due(store: &Store, at: Moment, limit: u32) -> Result<Fired> {
         fired: 0,
         more: u32::try_from(due.len()).is_ok_and(|count| count >= limit),
     };
-    for ((purpose, subject), part) in due.into_iter().zip(0..) {
-        let done = store
-            .write((purpose, subject, at.part(part)), |tx, input| {
+    let mut firing = stream::iter(due.into_iter().zip(0..))
+        .map(|((purpose, subject), part)| {
+            store.write((purpose, subject, at.part(part)), |tx, input| {
                 Box::pin(async move {
                     let (purpose, subject, at) = input;
                     fire(tx, *purpose, subject, *at).await
                 })
             })
-            .await;
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some(done) = firing.next().await {
         match done {
             Ok(()) => fired.fired += 1,
             Err(error @ Error::Unavailable(_)) => return Err(error),
@@ -69,8 +72,25 @@ pub async fn fire_due(store: &Store, at: Moment, limit: u32) -> Result<Fired> {
     Ok(fired)
 }
 
+async fn due_of(
+    tx: &mut Tx,
+    clock: Clock,
+    at: Moment,
+    limit: u32,
+) -> Result<Vec<(Purpose, String)>> {
+    let bound = params![is_absolute(clock), clock.read(at), limit];
+    let found = tx.rows(&DUE, bound).await?;
+    found
+        .into_iter()
+        .map(|mut row| {
+            let purpose = row.parse("purpose", |text| text.parse().ok())?;
+            Ok((purpose, row.take("subject_id")?))
+        })
+        .collect()
+}
+
 async fn fire(tx: &mut Tx, purpose: Purpose, subject: &str, at: Moment) -> Result<()> {
-    let bound = params![purpose.as_str(), subject, at.now];
+    let bound = params![purpose.as_str(), subject, at.now, at.wall];
     if tx.run(&TAKE, bound).await? == 0 {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! What happens to waits, committed with its events, timers and effects.
 
 use helmr_domain::timer::Purpose;
-use helmr_domain::wait::{Command, Effect, Outcome, Record, State, decide};
+use helmr_domain::wait::{Command, Effect, Kind, Outcome, Record, State, decide};
 use helmr_domain::{Moment, RunId, SessionId, StreamName, TokenId, WorkspaceId};
 
 use super::row::{self, WaitRow};
@@ -15,12 +15,17 @@ pub(crate) async fn apply(
     command: Command,
     at: Moment,
 ) -> Result<bool> {
-    let decision = decide(&wait.wait, command, at.now)?;
+    let decision = decide(&wait.wait, command, at)?;
     let Some(next) = decision.next else {
         return Ok(false);
     };
     let was_undecided = matches!(wait.wait.state, State::Hot | State::Parked);
     wait.wait = next;
+    match wait.wait.state {
+        State::Hot | State::Parked | State::Resuming(_) => {}
+        State::Resolved(_) => wait.holds &= wait.holds_on,
+        State::TimedOut(_) | State::Cancelled { .. } | State::Failed { .. } => wait.holds = false,
+    }
     row::save(tx, wait, at).await?;
     for event in decision.events {
         let event = event
@@ -29,13 +34,18 @@ pub(crate) async fn apply(
         events::append(tx, wait.about(), event, at).await?;
     }
     if was_undecided && !matches!(wait.wait.state, State::Hot | State::Parked) {
-        timers::disarm(tx, Purpose::WaitDue, &wait.id).await?;
-        timers::disarm(tx, Purpose::WaitTimeout, &wait.id).await?;
+        if let Kind::Timer { .. } = wait.wait.kind {
+            timers::disarm(tx, Purpose::WaitDue, &wait.id).await?;
+        }
+        if wait.wait.timeout_at.is_some() {
+            timers::disarm(tx, Purpose::WaitTimeout, &wait.id).await?;
+        }
     }
     for effect in decision.effects {
         match effect {
             Effect::Wake => outbox::mark(tx, wait.workspace, at).await?,
             Effect::Consume(record) => streams::consume(tx, wait, record).await?,
+            Effect::GiveBack(record) => streams::give_back(tx, wait, record).await?,
         }
     }
     Ok(true)
@@ -89,7 +99,7 @@ pub(crate) async fn offer_record(
 
 fn takes(wait: &WaitRow, stream: &StreamName, correlation: Option<&str>) -> bool {
     match &wait.wait.kind {
-        helmr_domain::wait::Kind::Stream {
+        Kind::Stream {
             stream: wanted,
             correlation_id,
         } => {
@@ -98,7 +108,7 @@ fn takes(wait: &WaitRow, stream: &StreamName, correlation: Option<&str>) -> bool
                     .as_deref()
                     .is_none_or(|wanted| Some(wanted) == correlation)
         }
-        helmr_domain::wait::Kind::Token(_) | helmr_domain::wait::Kind::Timer { .. } => false,
+        Kind::Token(_) | Kind::Timer { .. } => false,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The rows of waits.
 
+use helmr_domain::timer::Clock;
 use helmr_domain::wait::{Decided, Kind, Outcome, Record, State, Wait};
 use helmr_domain::{Duration, Moment, RunId, Scope, SessionId, Timestamp, WaitId, WorkspaceId};
 
 use crate::db::{Row, Tx, params, sql};
 use crate::events::About;
 use crate::lease::scope;
+use crate::timers::is_absolute;
 use crate::{Result, Subject};
 
 pub(crate) struct WaitRow {
@@ -19,6 +21,12 @@ pub(crate) struct WaitRow {
     pub(crate) blocking: bool,
     pub(crate) hot_window: Duration,
     pub(crate) created_at: Timestamp,
+    /// Whether it keeps its run running beside a wait that blocks.
+    pub(crate) holds: bool,
+    /// Whether it goes on doing so when its outcome is delivered, until it is dropped.
+    pub(crate) holds_on: bool,
+    /// Since when its run has been idle for it.
+    pub(crate) idle_at: Timestamp,
     pub(crate) wait: Wait,
 }
 
@@ -39,9 +47,9 @@ impl WaitRow {
 macro_rules! columns {
     () => {
         "id, organization_id, project_id, environment_id, run_id, session_id, workspace_id,
-            attempt, call_no, blocking, hot_window_us, created_at, kind, token_id, stream,
-            correlation_id, due_at, timeout_at, state, outcome, decided_at, record_id,
-            record_sequence, ended_at"
+            attempt, call_no, blocking, hot_window_us, created_at, holds, holds_on, idle_at, kind,
+            token_id, stream, correlation_id, due_at, absolute, timeout_at, state, outcome,
+            decided_at, record_id, record_sequence, ended_at"
     };
 }
 
@@ -86,28 +94,52 @@ sql! {
 
     INSERT = concat!("INSERT INTO waits (", columns!(), ")
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+            $19, $20, $21, $22,
             'hot', NULL, NULL, NULL, NULL, NULL)");
 
     SAVE = "UPDATE waits
         SET state = $2, outcome = $3, decided_at = $4, record_id = $5, record_sequence = $6,
-            ended_at = $7
+            ended_at = $7, holds = $8
         WHERE id = $1";
+
+    SET_IDLE = "UPDATE waits
+        SET idle_at = $2
+        WHERE id = $1";
+
+    HOLDING = "SELECT 1
+        FROM waits
+        WHERE run_id = $1 AND attempt = $2 AND holds = 1
+        LIMIT 1";
 }
 
 pub(super) fn read(mut row: Row) -> Result<WaitRow> {
     let id = row.take("id")?;
     let scope = scope(&mut row)?;
+    let run = row.take("run_id")?;
+    let session = row.take("session_id")?;
+    let workspace = row.take("workspace_id")?;
+    let attempt = row.take("attempt")?;
+    let call_no = row.take("call_no")?;
+    let blocking = row.take("blocking")?;
+    let hot_window = row.take("hot_window_us")?;
+    let created_at = row.take("created_at")?;
+    let holds = row.take("holds")?;
+    let holds_on = row.take("holds_on")?;
+    let idle_at: Option<Timestamp> = row.take("idle_at")?;
     Ok(WaitRow {
         id,
         scope,
-        run: row.take("run_id")?,
-        session: row.take("session_id")?,
-        workspace: row.take("workspace_id")?,
-        attempt: row.take("attempt")?,
-        call_no: row.take("call_no")?,
-        blocking: row.take("blocking")?,
-        hot_window: row.take("hot_window_us")?,
-        created_at: row.take("created_at")?,
+        run,
+        session,
+        workspace,
+        attempt,
+        call_no,
+        blocking,
+        hot_window,
+        created_at,
+        holds,
+        holds_on,
+        idle_at: idle_at.unwrap_or(created_at),
         wait: read_wait(&mut row)?,
     })
 }
@@ -118,13 +150,18 @@ fn read_wait(row: &mut Row) -> Result<Wait> {
     let stream = row.take("stream")?;
     let correlation_id = row.take("correlation_id")?;
     let due_at = row.take("due_at")?;
+    let clock = if row.take("absolute")? {
+        Clock::Wall
+    } else {
+        Clock::Steady
+    };
     let kind = match (kind.as_str(), token, stream, due_at) {
         ("token", Some(token), None, None) => Kind::Token(token),
         ("stream", None, Some(stream), None) => Kind::Stream {
             stream,
             correlation_id,
         },
-        ("timer", None, None, Some(due_at)) => Kind::Timer { due_at },
+        ("timer", None, None, Some(due_at)) => Kind::Timer { due_at, clock },
         _ => return Err(row.corrupt("kind")),
     };
     let timeout_at = row.take("timeout_at")?;
@@ -236,6 +273,8 @@ pub(crate) struct NewWait {
     pub(crate) attempt: u32,
     pub(crate) call_no: u64,
     pub(crate) blocking: bool,
+    /// Of one that does not block: it keeps its run running until it is dropped, delivered or not.
+    pub(crate) holds_on: bool,
     pub(crate) hot_window: Duration,
     pub(crate) kind: Kind,
     pub(crate) timeout_at: Option<Timestamp>,
@@ -243,13 +282,13 @@ pub(crate) struct NewWait {
 
 /// Writes a wait, hot.
 pub(crate) async fn insert(tx: &mut Tx, new: NewWait, at: Moment) -> Result<WaitRow> {
-    let (token, stream, correlation_id, due_at) = match &new.kind {
+    let (token, stream, correlation_id, timer) = match &new.kind {
         Kind::Token(token) => (Some(*token), None, None, None),
         Kind::Stream {
             stream,
             correlation_id,
         } => (None, Some(stream), correlation_id.as_ref(), None),
-        Kind::Timer { due_at } => (None, None, None, Some(*due_at)),
+        Kind::Timer { due_at, clock } => (None, None, None, Some((*due_at, *clock))),
     };
     tx.run(
         &INSERT,
@@ -266,11 +305,15 @@ pub(crate) async fn insert(tx: &mut Tx, new: NewWait, at: Moment) -> Result<Wait
             new.blocking,
             new.hot_window,
             at.now,
+            !new.blocking,
+            !new.blocking && new.holds_on,
+            None::<Timestamp>,
             new.kind.as_str(),
             token,
             stream,
             correlation_id,
-            due_at,
+            timer.map(|(due_at, _)| due_at),
+            timer.is_some_and(|(_, clock)| is_absolute(clock)),
             new.timeout_at
         ],
     )
@@ -286,6 +329,9 @@ pub(crate) async fn insert(tx: &mut Tx, new: NewWait, at: Moment) -> Result<Wait
         blocking: new.blocking,
         hot_window: new.hot_window,
         created_at: at.now,
+        holds: !new.blocking,
+        holds_on: !new.blocking && new.holds_on,
+        idle_at: at.now,
         wait: Wait {
             kind: new.kind,
             timeout_at: new.timeout_at,
@@ -311,9 +357,20 @@ pub(super) async fn save(tx: &mut Tx, row: &WaitRow, at: Moment) -> Result<()> {
             decided.map(|decided| decided.at),
             record.map(|record| record.id),
             record.map(|record| record.sequence),
-            ended_at
+            ended_at,
+            row.holds
         ],
     )
     .await
     .map(drop)
+}
+
+/// Notes since when a run has been idle for a wait.
+pub(super) async fn set_idle(tx: &mut Tx, id: WaitId, at: Moment) -> Result<()> {
+    tx.run(&SET_IDLE, params![id, at.now]).await.map(drop)
+}
+
+/// Whether anything keeps an attempt running beside a wait that blocks.
+pub(super) async fn is_held(tx: &mut Tx, run: RunId, attempt: u32) -> Result<bool> {
+    Ok(tx.find(&HOLDING, params![run, attempt]).await?.is_some())
 }

@@ -74,9 +74,11 @@ pub struct AssignedRun {
     pub waiting: Option<Waiting>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopOrder {
     pub reason: StopReason,
+    /// For the task and for people.
+    pub message: String,
     pub kill_at: Timestamp,
 }
 
@@ -94,6 +96,7 @@ pub struct Waiting {
     pub wait_id: WaitId,
     pub call_no: u64,
     pub hot_window: Duration,
+    /// Since when the run has been idle.
     pub since: Timestamp,
 }
 
@@ -248,7 +251,7 @@ async fn read_run(tx: &mut Tx, machine: &MachineRow, row: &RunRow) -> Result<Ass
                         wait_id: wait.id,
                         call_no: wait.call_no,
                         hot_window: hot(wait.hot_window),
-                        since: wait.created_at,
+                        since: wait.idle_at,
                     });
                 }
             }
@@ -275,8 +278,9 @@ async fn read_run(tx: &mut Tx, machine: &MachineRow, row: &RunRow) -> Result<Ass
             | run::State::Expired { .. } => false,
         },
         hot_window: hot(configured.unwrap_or(limits::HOT_WINDOW)),
-        stop: run.state.stop.map(|stop| StopOrder {
+        stop: run.state.stop.as_ref().map(|stop| StopOrder {
             reason: stop.reason,
+            message: stop.message().to_owned(),
             kill_at: stop.kill_at,
         }),
         outcomes,

@@ -4,6 +4,7 @@ mod finish;
 mod register;
 mod start;
 
+use helmr_domain::timer::Clock;
 use helmr_domain::{Duration, Failure, Moment, StreamName, Timestamp, TokenId, WaitId};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::sessions::Session;
 use crate::worker::RunFence;
 
 pub use finish::run_finished;
-pub use register::{register_wait, wait_delivered};
+pub use register::{drop_wait, register_wait, wait_delivered};
 pub use start::{run_input, run_started};
 
 /// What a run begins with.
@@ -37,6 +38,17 @@ pub struct RegisterWait {
     pub hot_window: Option<Duration>,
     /// `false` for `once` and `on`: the run stays running.
     pub blocking: bool,
+    /// Of one that does not block: it keeps the run running until it is dropped, even when its outcome is delivered.
+    pub hold: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DropWait {
+    pub at: Moment,
+    pub fence: RunFence,
+    pub call_no: u64,
+    /// The call that registered the wait.
+    pub dropped: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +60,7 @@ pub enum WaitFor {
     },
     Timer {
         due_at: Timestamp,
+        clock: Clock,
     },
 }
 
@@ -72,6 +85,8 @@ pub struct Finish {
     pub at: Moment,
     pub fence: RunFence,
     pub finished: Finished,
+    /// Calls whose outcome the task was given and did not take: records in them are unread again.
+    pub untaken: Vec<u64>,
     pub exit_code: Option<i32>,
 }
 

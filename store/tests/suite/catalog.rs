@@ -97,12 +97,12 @@ on_both! {
         let names: Vec<_> = page.items.iter().map(|task| task.task_id.as_str().to_owned()).collect();
         assert_eq!(names, ["large", "plain", "retried"]);
         let page = tasks::list(&world.store, world.scope, page.next, 10).await?;
-        assert_eq!((page.items.len(), page.next), (2, None));
+        assert_eq!((page.items.len(), page.next), (3, None));
         let plain = tasks::get(&world.store, world.scope, "plain").await?.context("deployed")?;
         assert_eq!(tasks::get_row(&world.store, world.scope, plain.id).await?.as_ref(), Some(&plain));
         assert!(tasks::get(&world.store, world.scope, "unknown").await?.is_none());
         let deployment = plain.deployment_id;
-        assert_eq!(tasks::of_deployment(&world.store, world.scope, deployment).await?.len(), 5);
+        assert_eq!(tasks::of_deployment(&world.store, world.scope, deployment).await?.len(), 6);
         let sandboxes = deployments::sandboxes(&world.store, world.scope, deployment).await?;
         assert_eq!(sandboxes.len(), 2);
         let (first, last) = ("plain".parse()?, "retried".parse()?);

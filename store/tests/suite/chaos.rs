@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use helmr_domain::run::status_after;
+use helmr_domain::timer::Clock;
 use helmr_domain::{Duration, Failure, FailureKind, RunId, TokenId, WaitId};
 use helmr_store::worker::{self, Finished, Heartbeat, HeldLease, WaitFor};
 use helmr_store::{Error, runs, sessions};
@@ -80,7 +81,8 @@ impl Chaos {
             2..=6 => self.place().await,
             7..=11 => self.report_machine().await,
             12..=17 => self.park().await,
-            18..=21 => self.wait().await,
+            18..=20 => self.wait().await,
+            21 => self.drop_wait().await,
             22..=27 => self.deliver().await,
             28 => self.finish().await,
             29..=31 => self.complete().await,
@@ -103,7 +105,7 @@ impl Chaos {
 
     async fn start(&mut self) -> Result<()> {
         if self.runs.len() < 12 {
-            let task = ["plain", "retried"][self.dice.roll(2)];
+            let task = ["plain", "retried", "serial"][self.dice.roll(3)];
             let mut input = self.world.start_input(task).await?;
             if self.dice.roll(3) == 0 {
                 input.workspace = self.dice.pick(&self.believed).map(|live| live.workspace);
@@ -181,6 +183,7 @@ impl Chaos {
         let wait_for = match self.dice.roll(3) {
             0 => World::messages(None),
             1 => WaitFor::Timer {
+                clock: Clock::Steady,
                 due_at: self.world.now().after(Duration::from_secs(30)),
             },
             _ => {
@@ -193,6 +196,7 @@ impl Chaos {
         };
         let mut input = self.world.wait_input(&live, self.calls, wait_for);
         input.blocking = self.dice.roll(4) > 0;
+        input.hold = self.dice.roll(2) == 0;
         if self.dice.roll(2) == 0 {
             input.timeout_at = Some(self.world.now().after(Duration::from_secs(20)));
         }
@@ -204,6 +208,24 @@ impl Chaos {
                 ensure!(again.is_none_or(|again| again.wait_id == registered.wait_id));
             }
         }
+        Ok(())
+    }
+
+    async fn drop_wait(&mut self) -> Result<()> {
+        let Some(live) = self.any_believed() else {
+            return Ok(());
+        };
+        let dropped = self.calls.saturating_sub(u64::try_from(self.dice.roll(6))?);
+        self.calls += 1;
+        let input = worker::DropWait {
+            at: self.world.at(),
+            fence: live.fence,
+            call_no: self.calls,
+            dropped,
+        };
+        let first = tolerate(worker::drop_wait(&self.world.store, input).await)?;
+        let again = tolerate(worker::drop_wait(&self.world.store, input).await)?;
+        ensure!(first == again, "dropping it again has another answer");
         Ok(())
     }
 
@@ -250,7 +272,8 @@ impl Chaos {
     async fn send(&mut self) -> Result<()> {
         if let Some(live) = self.any_believed() {
             let sent = tolerate_any(self.world.send(live.session, &json!(1), None).await)?;
-            self.runs.extend(sent.and_then(|sent| sent.record.started_run));
+            self.runs
+                .extend(sent.and_then(|sent| sent.record.started_run));
         }
         Ok(())
     }
@@ -260,7 +283,7 @@ impl Chaos {
             && let Some(run) = self.dice.pick(&self.runs)
         {
             let store = &self.world.store;
-            tolerate(runs::cancel(store, self.world.scope, run, self.world.at()).await)?;
+            tolerate(runs::cancel(store, self.world.scope, run, None, self.world.at()).await)?;
         }
         Ok(())
     }
@@ -479,11 +502,19 @@ async fn check_waits(world: &World, run: RunId) -> Result<()> {
         let decided = of("wait.resolved", id) + of("wait.timed_out", id);
         ensure!(decided <= 1, "{decided} outcomes of {id}");
         ensure!(of("wait.cancelled", id) + of("wait.failed", id) <= 1);
+        let dropped = events.iter().filter(|event| {
+            event.attributes.contains_key("dropped") && event.attributes["wait_id"] == id
+        });
         ensure!(
-            of("run.resumed", id) <= decided,
+            of("run.resumed", id) <= decided + dropped.count(),
             "{id} resumed without an outcome"
         );
-        ensure!(of("run.waiting", id) <= 1);
+        // It blocks its run once, and again after each time that something else was awake beside it.
+        let beside = events
+            .iter()
+            .filter(|event| event.attributes.get("beside").and_then(|id| id.as_str()) == Some(id));
+        let held = beside.count();
+        ensure!((held..=held + 1).contains(&of("run.waiting", id)));
     }
     Ok(())
 }

@@ -3,25 +3,28 @@
 mod catalog;
 mod chaos;
 mod engines;
+mod holds;
 mod leases;
 mod placement;
 mod plans;
 mod public_tokens;
+mod queues;
 mod reports;
 mod runs;
 mod sessions;
 mod statements;
+mod timers;
 mod tokens;
 mod transcript;
 mod waits;
 mod world;
 
-/// Runs each test once on SQLite and once on PostgreSQL.
+/// Runs each test once on SQLite and once on PostgreSQL. At its end the events of every run must give its status.
 macro_rules! on_both {
     ($($(#[doc = $doc:literal])* async fn $name:ident($world:ident) $body:block)*) => {$(
         async fn $name($world: crate::world::World) -> anyhow::Result<()> {
             $body
-            Ok(())
+            $world.check_replays().await
         }
 
         mod $name {

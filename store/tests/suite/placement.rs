@@ -93,7 +93,7 @@ on_both! {
         assert_eq!(world.assignment(&live).await?.context("assigned")?.want, Want::Stop);
         let mut input = world.start_input("plain").await?;
         input.workspace = Some(live.workspace);
-        input.run.priority = 1;
+        input.run.priority = Some(1);
         fresh(sessions::start(&world.store, input).await?)?;
         let placed = world.place().await?;
         assert_eq!(placed[0].kind, PlacedKind::Join);
@@ -156,7 +156,7 @@ on_both! {
         worker::disconnected(&world.store, other, world.at()).await?;
         worker::connected(&world.store, world.worker, world.at()).await?;
         let mut early = world.start_input("plain").await?;
-        early.run.priority = 100;
+        early.run.priority = Some(100);
         sessions::start(&world.store, early).await?;
         let placed = world.place().await?;
         assert_eq!(placed[0].workspace_id, live.workspace);

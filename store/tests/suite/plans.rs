@@ -97,6 +97,10 @@ fn a_filtered_list_goes_through_the_index_of_its_filter() -> Result<()> {
 
 #[test]
 fn looking_for_what_is_wanted_reads_only_what_may_be() -> Result<()> {
-    // The queue's head and what was found are passed on whole; both are bounded.
-    check("worker::place::snapshot::WANTED", &["q", "x", "wanting"])
+    // The queue's head and what was found are passed on whole; both are bounded. Of queues with a limit all that is
+    // queued is counted through, in the order of its index.
+    check(
+        "worker::place::snapshot::WANTED",
+        &["q", "x", "wanting", "l", "h", "(subquery-12)"],
+    )
 }

@@ -77,6 +77,7 @@ async fn everything_is_refused(world: &World, live: &Live) -> Result<()> {
                 at: world.at(),
                 fence: live.fence,
                 finished: Finished::Stopped,
+                untaken: Vec::new(),
                 exit_code: None,
             },
         )

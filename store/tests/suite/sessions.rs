@@ -35,7 +35,7 @@ on_both! {
         assert!(!first.reused && again.reused);
         assert_eq!((again.session.id, again.run.id), (first.session.id, first.run.id));
         // Its run has ended: another one begins.
-        runs::cancel(&world.store, world.scope, first.run.id, world.at()).await?;
+        runs::cancel(&world.store, world.scope, first.run.id, None, world.at()).await?;
         let next = fresh(start(&world.store, named(&world, 1).await?).await?)?;
         assert_eq!(next.session.id, first.session.id);
         assert_eq!((next.run.number, next.reused), (2, true));
@@ -84,7 +84,7 @@ on_both! {
         };
         let input = world.start_input("plain").await?;
         let first = fresh(start(&world.store, keyed(input.clone(), 1)).await?)?;
-        runs::cancel(&world.store, world.scope, first.run.id, world.at()).await?;
+        runs::cancel(&world.store, world.scope, first.run.id, None, world.at()).await?;
         let mut again = input.clone();
         again.at = world.at();
         let Kept::Replayed { answer, sealed } = start(&world.store, keyed(again, 1)).await? else {

@@ -1,6 +1,7 @@
 //! Waits, from registration to delivery.
 
 use anyhow::{Context, Result};
+use helmr_domain::timer::Clock;
 use helmr_domain::{Duration, Refusal};
 use helmr_store::worker::{self, Finished, WaitFor};
 use helmr_store::{Error, tokens};
@@ -173,8 +174,8 @@ on_both! {
     async fn a_timer_wakes_at_its_time(world) {
         let live = world.live("plain").await?;
         let due_at = world.now().after(Duration::from_secs(3_600));
-        let wait = world.wait(&live, 1, WaitFor::Timer { due_at }).await?;
-        assert_eq!(helmr_store::timers::next_due(&world.store).await?, Some(due_at));
+        let wait = world.wait(&live, 1, WaitFor::Timer { due_at, clock: Clock::Steady }).await?;
+        assert_eq!(helmr_store::timers::next_due(&world.store).await?.steady, Some(due_at));
         world.park(&live).await?;
         world.advance(Duration::from_secs(3_600));
         world.fire().await?;
@@ -189,7 +190,7 @@ on_both! {
         let token = world.token(&live).await?;
         world.complete(token, &json!("early")).await?;
         world.send(live.session, &json!("first"), None).await?;
-        let past = WaitFor::Timer { due_at: world.now() };
+        let past = WaitFor::Timer { due_at: world.now(), clock: Clock::Steady };
         let cases = [
             (WaitFor::Token(token), json!("early")),
             (World::messages(None), json!("first")),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use anyhow::{Context, Result, bail};
 use helmr_domain::machine::Spec;
 use helmr_domain::placement::Capacity;
-use helmr_domain::run::Retry;
+use helmr_domain::run::{Retry, status_after};
 use helmr_domain::stream::Direction;
 use helmr_domain::{
     CanonicalJson, CheckpointId, Duration, MaterializationId, Moment, RunId, Scope, SessionId,
@@ -144,10 +144,11 @@ impl World {
         self.now.fetch_add(span.as_micros(), Ordering::SeqCst);
     }
 
-    /// Deploys and promotes tasks `plain`, `retried`, `secret` and `short` (60 s to live).
+    /// Deploys and promotes tasks `plain`, `retried`, `secret`, `short` (60 s to live), `large`, and `serial` (one at a
+    /// time in queue `deploys`).
     pub(crate) async fn deploy(&self, content: &str) -> Result<deployments::Deployment> {
         let mut streams = Vec::new();
-        for task in ["plain", "retried", "secret", "short", "large"] {
+        for task in ["plain", "retried", "secret", "short", "large", "serial"] {
             for (direction, name) in [
                 (Direction::Input, "messages"),
                 (Direction::Output, "events"),
@@ -164,6 +165,13 @@ impl World {
         short.ttl = Some(Duration::from_secs(60));
         let mut large = task("large");
         large.sandbox = "large".to_owned();
+        let mut serial = task("serial");
+        serial.queue = Some(deployments::TaskQueue {
+            name: "deploys".to_owned(),
+            concurrency_limit: Some(1),
+            concurrency_key: None,
+            priority: 0,
+        });
         let sandbox = |name: &str, memory| deployments::Sandbox {
             name: name.to_owned(),
             fingerprint: format!("fingerprint:{name}"),
@@ -179,7 +187,7 @@ impl World {
             bundle_size_bytes: 10,
             worker_protocol: 1,
             provenance: json!({"cli": "test"}),
-            tasks: vec![task("plain"), retried, secret, short, large],
+            tasks: vec![task("plain"), retried, secret, short, large, serial],
             sandboxes: vec![sandbox("default", 1_024), sandbox("large", 7_500)],
             streams,
             promote: true,
@@ -341,6 +349,7 @@ impl World {
             timeout_at: None,
             hot_window: None,
             blocking: true,
+            hold: false,
         }
     }
 
@@ -425,6 +434,7 @@ impl World {
             at: self.at(),
             fence: live.fence,
             finished,
+            untaken: Vec::new(),
             exit_code: Some(0),
         };
         Ok(worker::run_finished(&self.store, input).await?)
@@ -516,6 +526,28 @@ impl World {
         let sequences: Vec<u64> = events.iter().map(|event| event.sequence).collect();
         assert!(sequences.iter().copied().eq(1..=events.len() as u64));
         Ok(events.iter().map(|event| event.kind.as_str()).collect())
+    }
+
+    /// Every run's status by its row and by its events alone.
+    pub(crate) async fn check_replays(&self) -> Result<()> {
+        let mut before = None;
+        loop {
+            let filter = runs::Filter::default();
+            let page = runs::list(&self.store, self.scope, filter, before, 100).await?;
+            for run in &page.items {
+                let told = self.events(run.id).await?;
+                let kinds = told
+                    .iter()
+                    .map(|kind| Ok(kind.parse()?))
+                    .collect::<Result<Vec<_>>>()?;
+                let status = Some(run.state.status());
+                assert_eq!(status_after(kinds), status, "{}: {told:?}", run.id);
+            }
+            before = page.next;
+            if before.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) async fn assignment(&self, live: &Live) -> Result<Option<worker::Assignment>> {

@@ -51,6 +51,7 @@ pub(super) struct LineLane {
 pub(super) struct Leaving {
     position: u64,
     error: TaskError,
+    untaken: Vec<u64>,
 }
 
 /// When a run's lines may be passed on.
@@ -121,24 +122,28 @@ impl LineLane {
                 };
                 self.call(position, call).await?;
             }
-            Ok(Said::Finished { output }) => {
-                self.finish(Finished::Succeeded { output }).await?;
+            Ok(Said::Finished { output, untaken }) => {
+                self.finish(Finished::Succeeded { output }, untaken).await?;
                 self.acks.done(position);
             }
-            Ok(Said::Failed { error }) if error.kind == TASK_EXITED => {
-                self.leaving = Some(Leaving { position, error });
+            Ok(Said::Failed { error, untaken }) if error.kind == TASK_EXITED => {
+                self.leaving = Some(Leaving {
+                    position,
+                    error,
+                    untaken,
+                });
             }
-            Ok(Said::Failed { error }) => {
+            Ok(Said::Failed { error, untaken }) => {
                 let finished = self.failure(error);
-                self.finish(finished).await?;
+                self.finish(finished, untaken).await?;
                 self.acks.done(position);
             }
             // Entries go beside the lines; the router sends none here.
             Ok(Said::Entry(_)) => self.acks.done(position),
             Err(garbage) => {
                 tracing::warn!(run.id = %self.run.run_id, %garbage, "garbage on a runtime's channel");
-                self.finish(failed("task_error", garbage.to_string()))
-                    .await?;
+                let finished = failed("task_error", garbage.to_string());
+                self.finish(finished, Vec::new()).await?;
                 self.speech.signal(self.run, SIGKILL).await?;
                 self.acks.done(position);
             }
@@ -188,14 +193,12 @@ impl LineLane {
         }
         let stopping = self.directive.borrow().is_stopping(self.run);
         let mut finished = exit::judge(exit, stopping, &stderr_tail);
-        let leaving = self.leaving.take();
-        if let Some(Leaving { error, .. }) = &leaving {
-            exit::explain(&mut finished, error);
-        }
-        self.tell(finished).await?;
-        if let Some(Leaving { position, .. }) = leaving {
-            self.acks.done(position);
-        }
+        let Some(leaving) = self.leaving.take() else {
+            return self.tell(finished, Vec::new()).await;
+        };
+        exit::explain(&mut finished, &leaving.error);
+        self.tell(finished, leaving.untaken).await?;
+        self.acks.done(leaving.position);
         Ok(())
     }
 
@@ -221,14 +224,14 @@ impl LineLane {
     }
 
     /// Tells the end, after everything that was printed and logged before it.
-    async fn finish(&mut self, finished: Finished) -> Result<(), Broken> {
+    async fn finish(&mut self, finished: Finished, untaken: Vec<u64>) -> Result<(), Broken> {
         self.flush().await?;
-        self.tell(finished).await
+        self.tell(finished, untaken).await
     }
 
-    async fn tell(&mut self, finished: Finished) -> Result<(), Broken> {
+    async fn tell(&mut self, finished: Finished, untaken: Vec<u64>) -> Result<(), Broken> {
         fault::point("worker.finish.before_post");
-        settle(self.reports.finished(self.run, finished).await)?;
+        settle(self.reports.finished(self.run, finished, untaken).await)?;
         fault::point("worker.finish.after_post");
         self.told = true;
         Ok(())

@@ -26,9 +26,14 @@ pub(crate) enum Said {
         /// Absent if the task returned nothing; `null` is a value.
         #[serde(default, deserialize_with = "present")]
         output: Option<Value>,
+        /// Calls of waits whose answer task code did not get.
+        #[serde(default)]
+        untaken: Vec<u64>,
     },
     Failed {
         error: TaskError,
+        #[serde(default)]
+        untaken: Vec<u64>,
     },
 }
 
@@ -106,9 +111,9 @@ pub(crate) fn met(call_no: u64, answer: Value) -> Vec<u8> {
 
 /// Tells the task to stop, and how long it has.
 pub(crate) fn cancel(stop: &StopOrder, grace_ms: u64) -> Vec<u8> {
-    // The runtime knows two reasons; an expired session is a cancellation to it.
+    // To the task a cancelled session is a cancellation like any other.
     let code = match stop.reason.as_str() {
-        "max_duration" => "max_duration",
+        known @ ("max_duration" | "session_expired") => known,
         _ => "cancelled",
     };
     line(&json!({
@@ -149,12 +154,16 @@ mod tests {
         );
         check(
             r#"{"type":"finished"}"#,
-            Ok(Said::Finished { output: None }),
+            Ok(Said::Finished {
+                output: None,
+                untaken: Vec::new(),
+            }),
         );
         check(
-            r#"{"type":"finished","output":null}"#,
+            r#"{"type":"finished","output":null,"untaken":[3,5]}"#,
             Ok(Said::Finished {
                 output: Some(Value::Null),
+                untaken: vec![3, 5],
             }),
         );
     }
@@ -177,6 +186,29 @@ mod tests {
             read(br#"{"type":"started"}"#, Some(9_000_000)),
             Err(Garbage::TooLong { bytes: 9_000_000 })
         );
+    }
+
+    #[test]
+    fn a_stop_has_its_reason_and_the_words_of_whoever_ordered_it() -> anyhow::Result<()> {
+        for (reason, code) in [
+            ("cancelled", "cancelled"),
+            ("session_cancelled", "cancelled"),
+            ("session_expired", "session_expired"),
+            ("max_duration", "max_duration"),
+        ] {
+            let stop = StopOrder {
+                reason: reason.to_owned(),
+                message: "superseded".to_owned(),
+                kill_in_ms: 10_000,
+            };
+            let told: Value = serde_json::from_slice(&cancel(&stop, 9_000))?;
+            let expected = json!({"code": code, "message": "superseded"});
+            assert_eq!(
+                (&told["reason"], &told["grace_ms"]),
+                (&expected, &json!(9_000))
+            );
+        }
+        Ok(())
     }
 
     #[test]

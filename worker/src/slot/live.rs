@@ -11,7 +11,6 @@ use super::machine::Machine;
 use super::plan::{self, Step, View};
 use super::runs::Undelivered;
 use crate::client::Failure;
-use crate::clock;
 use crate::directive::Directive;
 use crate::relay::Heard;
 
@@ -39,9 +38,10 @@ impl<D: Driver> Tenure<D> {
             if !machine.frozen {
                 if let Some(assignment) = &directive.assignment {
                     self.open_workspace(assignment)?;
-                    self.reconcile(machine, assignment).await?;
+                    let age = directive.age(Instant::now());
+                    self.reconcile(machine, assignment, age).await?;
                     machine.relay.open_up();
-                    until = self.next_kill(machine, assignment);
+                    until = self.next_kill(machine, assignment, age);
                 }
                 let busy = *open.borrow_and_update() > 0 || !machine.deliveries.is_empty();
                 match self.decide(machine, &directive, busy) {
@@ -92,7 +92,6 @@ impl<D: Driver> Tenure<D> {
         let over = &machine.over;
         plan::next(&View {
             now,
-            wall: clock::now(),
             directive,
             inside: &inside,
             over: &|run| over.contains(&run),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use helmr_api::worker::{Assignment, RunAssignment, Want};
-use helmr_domain::Timestamp;
 use tokio::time::Instant;
 
 use crate::directive::{Directive, key_of};
@@ -15,7 +14,6 @@ const LAST_WORD: Duration = Duration::from_secs(15);
 /// What the worker itself knows of a live machine.
 pub(super) struct View<'a> {
     pub(super) now: Instant,
-    pub(super) wall: Timestamp,
     pub(super) directive: &'a Directive,
     /// Runs with a process, and runs whose process is about to be asked for.
     pub(super) inside: &'a [RunKey],
@@ -140,8 +138,7 @@ fn hot_until(view: &View<'_>, runs: &[&RunAssignment]) -> Instant {
         .iter()
         .filter_map(|run| run.waiting.as_ref())
         .map(|wait| {
-            let elapsed = view.wall.since(Timestamp::from_micros(wait.since_us));
-            let elapsed = Duration::from_micros(elapsed.as_micros().unsigned_abs());
+            let elapsed = Duration::from_millis(wait.idle_for_ms) + view.directive.age(view.now);
             view.now + Duration::from_millis(wait.hot_window_ms).saturating_sub(elapsed)
         });
     windows.max().unwrap_or(view.now)
@@ -161,7 +158,7 @@ mod tests {
     use std::sync::Arc;
 
     use helmr_api::worker::{DecidedOutcome, Outcome, PendingWait, StopOrder};
-    use helmr_domain::WaitId;
+    use helmr_domain::{Timestamp, WaitId};
     use serde_json::Value;
 
     use super::*;
@@ -176,6 +173,8 @@ mod tests {
         drain_in: Option<Duration>,
         want: Want,
         idle_for: Duration,
+        /// How long ago the assignment came.
+        known_for: Duration,
         refused: bool,
     }
 
@@ -188,6 +187,7 @@ mod tests {
                 drain_in: None,
                 want: Want::Live,
                 idle_for: Duration::ZERO,
+                known_for: Duration::ZERO,
                 refused: false,
             }
         }
@@ -202,6 +202,7 @@ mod tests {
         assignment.auto_stop_after_ms = 300_000;
         let directive = Directive {
             assignment: Some(Arc::new(assignment)),
+            came_at: Some(now - case.known_for),
             drain_by: case.drain_in.map(|span| now + span),
             ..Directive::default()
         };
@@ -211,7 +212,6 @@ mod tests {
         }
         let step = next(&View {
             now,
-            wall: WALL,
             directive: &directive,
             inside: &case.inside,
             over: &|_| false,
@@ -224,19 +224,21 @@ mod tests {
         }
     }
 
-    const WALL: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+    fn wait_id() -> WaitId {
+        WaitId::new(Timestamp::from_micros(0), [1; 10])
+    }
 
     fn running() -> RunAssignment {
         testing::run()
     }
 
-    fn waiting(for_ms: i64) -> RunAssignment {
+    fn waiting(for_ms: u64) -> RunAssignment {
         RunAssignment {
             waiting: Some(PendingWait {
-                wait_id: WaitId::new(WALL, [1; 10]),
+                wait_id: wait_id(),
                 call_no: 1,
                 hot_window_ms: 2000,
-                since_us: WALL.as_micros() - for_ms * 1000,
+                idle_for_ms: for_ms,
             }),
             ..testing::run()
         }
@@ -264,6 +266,14 @@ mod tests {
             check(of(vec![waiting(2000), waiting(1000)])),
             (None, Some(SECOND))
         );
+        // The window goes on after the assignment was written.
+        let known = |known_for, runs| Case {
+            known_for,
+            ..of(runs)
+        };
+        let waited = check(known(SECOND, vec![waiting(500)]));
+        assert_eq!(waited, (None, Some(SECOND / 2)));
+        assert_eq!(check(known(SECOND * 2, vec![waiting(0)])), PARK);
         assert_eq!(check(of(vec![running()])), STAY);
         assert_eq!(check(of(vec![waiting(2000), running()])), STAY);
     }
@@ -272,7 +282,7 @@ mod tests {
     fn nothing_parks_with_something_to_tell_or_to_hear() {
         let mut told = waiting(9000);
         told.outcomes.push(DecidedOutcome {
-            wait_id: WaitId::new(WALL, [1; 10]),
+            wait_id: wait_id(),
             call_no: 1,
             outcome: Outcome::ok(Value::Null),
         });
@@ -280,7 +290,7 @@ mod tests {
         stopped.stop = Some(StopOrder {
             reason: "cancelled".to_owned(),
             message: String::new(),
-            kill_at_us: 0,
+            kill_in_ms: 0,
         });
         for run in [told, stopped] {
             let case = Case {

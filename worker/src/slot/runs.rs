@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use helmr_api::fault;
 use helmr_api::worker::{Assignment, DecidedOutcome, Finished, RunAssignment, StopOrder};
-use helmr_domain::Timestamp;
 use helmr_guest_wire::Body;
 use helmr_machine::{Driver, host};
 use tokio::time::Instant;
@@ -16,7 +15,6 @@ use super::launch::{Launched, NotLaunched};
 use super::machine::Machine;
 use super::start::{data_keys, millis};
 use crate::client::Failure;
-use crate::clock;
 use crate::directive::key_of;
 use crate::relay;
 use crate::report::RunKey;
@@ -53,11 +51,12 @@ pub(super) struct Stray {
 }
 
 impl<D: Driver> Tenure<D> {
-    /// Makes the machine's runs what the assignment says.
+    /// Makes the machine's runs what the assignment, which came `age` ago, says.
     pub(super) async fn reconcile(
         &mut self,
         machine: &mut Machine,
         assignment: &Arc<Assignment>,
+        age: Duration,
     ) -> Result<(), Ending> {
         for run in &assignment.runs {
             let key = key_of(run);
@@ -86,7 +85,8 @@ impl<D: Driver> Tenure<D> {
                 }
             }
             if let Some(stop) = &run.stop {
-                self.carry_out(machine, key, stop).await?;
+                self.carry_out(machine, key, stop, grace_left(stop, age))
+                    .await?;
             }
             for outcome in &run.outcomes {
                 self.deliver(machine, run, outcome).await?;
@@ -127,11 +127,16 @@ impl<D: Driver> Tenure<D> {
     }
 
     /// When the next process is to be killed.
-    pub(super) fn next_kill(&self, machine: &Machine, assignment: &Assignment) -> Option<Instant> {
+    pub(super) fn next_kill(
+        &self,
+        machine: &Machine,
+        assignment: &Assignment,
+        age: Duration,
+    ) -> Option<Instant> {
         let stops = assignment.runs.iter().filter_map(|run| {
             let stop = run.stop.as_ref()?;
             let progress = machine.stops.get(&key_of(run))?;
-            (!progress.killed).then(|| Instant::now() + grace_left(stop))
+            (!progress.killed).then(|| Instant::now() + grace_left(stop, age))
         });
         let strays = machine.strays.values();
         let strays = strays.filter(|stray| !stray.killed).map(|stray| stray.due);
@@ -143,18 +148,19 @@ impl<D: Driver> Tenure<D> {
         machine: &mut Machine,
         run: RunKey,
         stop: &StopOrder,
+        left: Duration,
     ) -> Result<(), Ending> {
         let progress = machine.stops.entry(run).or_default();
         let speech = machine.relay.speech();
         if progress.told.as_ref() != Some(&stop.reason) {
-            let line = relay::cancel(stop, millis(grace_left(stop)));
+            let line = relay::cancel(stop, millis(left));
             speech
                 .line(run, line)
                 .await
                 .map_err(|error| self.gone("tell a run to stop", &error))?;
             progress.told = Some(stop.reason.clone());
         }
-        if !progress.killed && grace_left(stop).is_zero() {
+        if !progress.killed && left.is_zero() {
             speech
                 .signal(run, SIGKILL)
                 .await
@@ -246,7 +252,7 @@ impl<D: Driver> Tenure<D> {
     fn tell(&self, machine: &mut Machine, run: RunKey, finished: Finished) {
         let reports = self.reports.clone();
         machine.deliveries.spawn(async move {
-            match reports.finished(run, finished).await {
+            match reports.finished(run, finished, Vec::new()).await {
                 Err(Failure::Stale) => Err(Failure::Stale.into()),
                 Err(refused) => {
                     tracing::warn!(%refused, "the end of a run was refused");
@@ -283,6 +289,7 @@ fn failed(kind: &str, message: String) -> Finished {
     }
 }
 
-fn grace_left(stop: &StopOrder) -> Duration {
-    clock::until(Timestamp::from_micros(stop.kill_at_us))
+/// Of a stop that came `age` ago.
+fn grace_left(stop: &StopOrder, age: Duration) -> Duration {
+    Duration::from_millis(stop.kill_in_ms).saturating_sub(age)
 }

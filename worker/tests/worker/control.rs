@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::ledger::{Machine, Run, State, now_us};
+use crate::ledger::{Machine, Run, State};
 
 /// Every wait of a test ends within this.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -148,12 +148,11 @@ impl Control {
     pub(crate) async fn stop_run(&self, run: RunId, grace: Duration) -> Result<()> {
         {
             let mut state = self.state();
-            let kill_at = now_us() + i64::try_from(grace.as_micros())?;
             let run = state.runs.get_mut(&run).context("the run")?;
             run.assignment.stop = Some(StopOrder {
                 reason: "cancelled".to_owned(),
                 message: "as the test wants it".to_owned(),
-                kill_at_us: kill_at,
+                kill_in_ms: u64::try_from(grace.as_millis())?,
             });
         }
         self.push().await

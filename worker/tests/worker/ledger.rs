@@ -278,7 +278,7 @@ impl Run {
                     wait_id,
                     call_no,
                     hot_window_ms,
-                    since_us: now_us(),
+                    idle_for_ms: 0,
                 });
                 json!({"state": "waiting", "wait_id": wait_id, "hot_window_ms": hot_window_ms, "blocking": true})
             }

@@ -171,7 +171,7 @@ async fn a_run_that_is_stopped_before_it_started_never_starts() -> Result<()> {
     run.stop = Some(helmr_api::worker::StopOrder {
         reason: "cancelled".to_owned(),
         message: String::new(),
-        kill_at_us: 0,
+        kill_in_ms: 0,
     });
     world.control.add_run(run.clone()).await?;
     let finished = world.control.until_finished(run.run_id).await?;

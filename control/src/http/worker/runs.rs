@@ -112,14 +112,16 @@ pub(super) async fn finished(
     State(control): State<Control>,
     caller: WorkerCaller,
     Path(run): Path<RunId>,
-    body: Json<RunReport<wire::Finished>, Line>,
+    body: Json<RunReport<wire::Finish>, Line>,
 ) -> Done {
     let fence = fence(&caller, run, &body.value);
-    let (finished, exit_code) = ending(body.value.report);
+    let wire::Finish { finished, untaken } = body.value.report;
+    let (finished, exit_code) = ending(finished);
     let input = Finish {
         at: control.moment()?,
         fence,
         finished,
+        untaken,
         exit_code,
     };
     fault::point("control.finished.before_commit");

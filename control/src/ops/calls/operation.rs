@@ -2,6 +2,7 @@
 
 use helmr_api::error::Code;
 use helmr_api::http::streams::Direction;
+use helmr_domain::timer::Clock;
 use helmr_domain::{Duration, StreamName, Timestamp, TokenId, limits};
 use helmr_store::runs::MetadataOp;
 use serde::Deserialize;
@@ -17,6 +18,8 @@ use crate::ops::tokens::NewToken;
 #[derive(Debug)]
 pub(super) enum Operation {
     Wait(Wait),
+    /// No more waiting for what a call registered.
+    DropWait(u64),
     ChangeMetadata(MetadataOp),
     Other(Other),
 }
@@ -38,6 +41,8 @@ pub(super) struct Wait {
     pub(super) timeout_at: Option<Timestamp>,
     pub(super) hot_window: Option<Duration>,
     pub(super) blocking: bool,
+    /// Keeps the run running until it is dropped.
+    pub(super) hold: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,7 @@ pub(super) enum WaitOn {
     },
     Timer {
         due_at: Timestamp,
+        clock: Clock,
     },
 }
 
@@ -101,10 +107,17 @@ struct How {
     idle_timeout_ms: Option<u64>,
     #[serde(default = "yes")]
     blocking: bool,
+    #[serde(default)]
+    hold: bool,
 }
 
 fn yes() -> bool {
     true
+}
+
+#[derive(Deserialize)]
+struct DropArgs {
+    call_no: u64,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +192,10 @@ struct IncrementArgs {
 pub(super) fn read(op: &str, args: &Value, now: Timestamp) -> Result<Operation, ApiError> {
     match op {
         "wait" => read_wait(body::read(args)?, now).map(Operation::Wait),
+        "wait.drop" => {
+            let DropArgs { call_no } = body::read(args)?;
+            Ok(Operation::DropWait(call_no))
+        }
         "metadata.set" => {
             let SetArgs { key, value } = body::read(args)?;
             Ok(Operation::ChangeMetadata(MetadataOp::Set { key, value }))
@@ -270,9 +287,15 @@ fn read_wait(args: WaitArgs, now: Timestamp) -> Result<Wait, ApiError> {
             duration_ms,
             how,
         } => {
-            let due_at = match (due_at_ms, duration_ms) {
-                (Some(at), None) => Timestamp::from_micros(at.saturating_mul(1_000)),
-                (None, Some(span)) => now.after(millis(span)),
+            let on = match (due_at_ms, duration_ms) {
+                (Some(at), None) => WaitOn::Timer {
+                    due_at: Timestamp::from_micros(at.saturating_mul(1_000)),
+                    clock: Clock::Wall,
+                },
+                (None, Some(span)) => WaitOn::Timer {
+                    due_at: now.after(millis(span)),
+                    clock: Clock::Steady,
+                },
                 (Some(_), Some(_)) | (None, None) => {
                     return Err(ApiError::new(
                         Code::InvalidBody,
@@ -280,7 +303,7 @@ fn read_wait(args: WaitArgs, now: Timestamp) -> Result<Wait, ApiError> {
                     ));
                 }
             };
-            (WaitOn::Timer { due_at }, how)
+            (on, how)
         }
     };
     let hot_window = how
@@ -291,6 +314,7 @@ fn read_wait(args: WaitArgs, now: Timestamp) -> Result<Wait, ApiError> {
         timeout_at: how.timeout_ms.map(|span| now.after(millis(span))),
         hot_window,
         blocking: how.blocking,
+        hold: how.hold,
     })
 }
 
@@ -320,7 +344,11 @@ mod tests {
         let Operation::Wait(wait) = read("wait", &args, NOW).unwrap() else {
             panic!("not a wait");
         };
-        let WaitOn::Timer { due_at } = wait.on else {
+        let WaitOn::Timer {
+            due_at,
+            clock: Clock::Steady,
+        } = wait.on
+        else {
             panic!("not a timer");
         };
         assert_eq!(due_at.as_micros(), 3_000_000);

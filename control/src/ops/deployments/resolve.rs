@@ -10,7 +10,7 @@ use helmr_domain::machine::Spec;
 use helmr_domain::run::{Backoff, Retry};
 use helmr_domain::stream::Direction;
 use helmr_domain::{CanonicalJson, Duration, limits};
-use helmr_store::deployments::{NewTask, Sandbox, Stream};
+use helmr_store::deployments::{NewTask, Sandbox, Stream, TaskQueue};
 use helmr_store::images::{self, Image};
 use serde_json::{Value, json};
 
@@ -188,7 +188,12 @@ fn task(indexed: &IndexedTask) -> Result<NewTask, ApiError> {
             .max_duration_seconds
             .map_or(limits::MAX_DURATION, seconds),
         ttl: indexed.ttl.map(millis),
-        queue: indexed.queue.as_ref().map(|queue| queue.name.clone()),
+        queue: indexed.queue.as_ref().map(|queue| TaskQueue {
+            name: queue.name.clone(),
+            concurrency_limit: queue.concurrency_limit,
+            concurrency_key: queue.concurrency_key.clone().filter(|key| !key.is_empty()),
+            priority: queue.priority,
+        }),
         retry: indexed.retry.as_ref().map_or_else(Retry::default, retry),
         secrets: indexed
             .secrets
@@ -209,6 +214,7 @@ fn retry(indexed: &IndexedRetry) -> Retry {
         if let Some(factor) = asked.factor {
             backoff.factor_percent = percent(factor);
         }
+        backoff.jitter = asked.jitter.unwrap_or(false);
     }
     Retry {
         max_attempts: indexed.max_attempts,

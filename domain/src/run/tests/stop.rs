@@ -21,13 +21,14 @@ fn what_runs_has_a_grace_and_what_is_parked_has_it_when_it_wakes() {
             &[EventKind::RunCancelRequested],
         );
         assert_eq!(
-            told.stop.map(|stop| stop.kill_at),
+            told.stop.as_ref().map(|stop| stop.kill_at),
             Some(later(limits::STOP_GRACE))
         );
         check(&told, CANCEL, NOW, "=", &[]);
     }
     let asleep = Command::Stop {
         reason: StopReason::SessionExpired,
+        text: None,
         live: false,
     };
     let told = check(
@@ -38,7 +39,10 @@ fn what_runs_has_a_grace_and_what_is_parked_has_it_when_it_wakes() {
         &[EventKind::RunCancelRequested],
     );
     let given_up = later(limits::STOP_WAKE_LIMIT);
-    assert_eq!(told.stop.map(|stop| stop.ends_at()), Some(given_up));
+    assert_eq!(
+        told.stop.as_ref().map(|stop| stop.ends_at()),
+        Some(given_up)
+    );
     check(
         &told,
         Command::EndGrace,
@@ -48,7 +52,7 @@ fn what_runs_has_a_grace_and_what_is_parked_has_it_when_it_wakes() {
     );
     let awake = check(&told, Command::Live, later(MAX), "waiting", &[]);
     let grace = later(MAX).after(limits::STOP_GRACE);
-    assert_eq!(awake.stop.map(|stop| stop.kill_at), Some(grace));
+    assert_eq!(awake.stop.as_ref().map(|stop| stop.kill_at), Some(grace));
     check(&awake, Command::EndGrace, grace, "=", &[]);
     let ends = grace.after(limits::STOP_REPORT_SLACK);
     check(
@@ -66,7 +70,10 @@ fn what_runs_has_a_grace_and_what_is_parked_has_it_when_it_wakes() {
         "waiting",
         &[EventKind::RunParked],
     );
-    assert_eq!(parked.stop.map(|stop| stop.ends_at()), Some(given_up));
+    assert_eq!(
+        parked.stop.as_ref().map(|stop| stop.ends_at()),
+        Some(given_up)
+    );
 }
 
 #[test]
@@ -121,7 +128,7 @@ fn max_duration_is_exceeded_at_its_instant() {
         &[],
     );
     assert_eq!(
-        told.stop.map(|stop| stop.reason),
+        told.stop.as_ref().map(|stop| stop.reason),
         Some(StopReason::MaxDuration)
     );
     for untouched in [waiting(), moving(), queued(1), told] {
@@ -130,4 +137,44 @@ fn max_duration_is_exceeded_at_its_instant() {
     for over in finished() {
         check(&over, Command::ExceedDuration, later(MAX), "=", &[]);
     }
+}
+
+#[test]
+fn what_whoever_cancelled_it_said_stays_with_the_run() {
+    let said = Some("superseded".to_owned());
+    let command = Command::Stop {
+        reason: StopReason::SessionCancelled,
+        text: said.clone(),
+        live: true,
+    };
+    let told = decide(&running(), command, NOW);
+    let message = told.as_ref().ok().and_then(|told| {
+        let event = told.events.first()?;
+        Some((event.kind, event.attributes.get("message")?.clone()))
+    });
+    assert_eq!(
+        message,
+        Some((EventKind::RunCancelRequested, "superseded".into()))
+    );
+    let Ok(Some(told)) = told.map(|told| told.next) else {
+        panic!("the order changed nothing");
+    };
+    let ended = decide(&told, Command::Stopped, later(MAX)).map(|decision| decision.next);
+    let Ok(Some(Run {
+        state:
+            State::Cancelled {
+                reason,
+                text,
+                requested_at,
+                ..
+            },
+        ..
+    })) = ended
+    else {
+        panic!("the run is not cancelled: {ended:?}");
+    };
+    assert_eq!(
+        (reason, text, requested_at),
+        (StopReason::SessionCancelled, said, NOW)
+    );
 }

@@ -68,6 +68,12 @@ pub(super) async fn place(
     input: PlaceNext,
 ) -> Result<Option<Placed>> {
     let at = input.at;
+    if machine::current(tx, workspace).await?.is_none()
+        && runs::leasable_in(tx, workspace, at).await?.is_empty()
+    {
+        // Its queue was filled by a run that was leased before it.
+        return Ok(None);
+    }
     let mut leased = lease::find(tx, workspace)
         .await?
         .ok_or(Error::NotFound("workspace"))?;
@@ -143,11 +149,16 @@ async fn start(
     machine::current(tx, leased.id).await
 }
 
-/// Gives the queued runs of a workspace to its machine. Answers how many.
+/// Gives the queued runs of a workspace to its machine, as far as their queues have room. Answers how many.
 async fn lease_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<usize> {
-    let queued = runs::queued_in(tx, machine.workspace, at).await?;
+    let queued = runs::leasable_in(tx, machine.workspace, at).await?;
     let mut leased = 0;
-    for mut run in queued {
+    for (mut run, part) in queued.into_iter().zip(0..) {
+        // Those leased just now may have filled its queue.
+        if leased > 0 && !runs::has_room(tx, &run).await? {
+            continue;
+        }
+        let at = at.part(part);
         match runs::apply(tx, &mut run, RunCommand::Lease, at).await {
             Ok(_) => {}
             // Its time to live is over, and its timer on the way.

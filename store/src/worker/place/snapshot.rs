@@ -19,7 +19,28 @@ pub(super) struct Wanted {
 
 sql! {
     /// The outer joins keep SQLite from beginning with all machines or all workspaces.
-    WANTED = "WITH wanting AS (
+    WANTED = "WITH busy AS (
+            -- what runs in each queue
+            SELECT environment_id, queue, queue_key, COUNT(*) AS running
+            FROM runs
+            WHERE status = 'running' AND queue IS NOT NULL
+            GROUP BY environment_id, queue, queue_key
+        ),
+        heads AS (
+            -- whose turn it is in a queue that has a limit
+            SELECT r.environment_id, r.queue, r.queue_key, r.queue_limit, r.workspace_id,
+                r.priority, r.queued_at,
+                ROW_NUMBER() OVER (
+                    PARTITION BY r.environment_id, r.queue, r.queue_key
+                    ORDER BY r.priority DESC, r.queued_at, r.id
+                ) AS place
+            FROM runs r
+            LEFT JOIN workspaces s ON s.id = r.workspace_id
+            WHERE r.status = 'queued' AND r.queue_limit IS NOT NULL AND r.not_before_at <= $1
+                AND (r.ttl_at IS NULL OR r.ttl_at > $1 OR r.attempt > 1)
+                AND COALESCE(s.state, '') = 'active'
+        ),
+        wanting AS (
             -- outcomes for machines that are parked
             SELECT w.workspace_id AS workspace_id, 0 AS rank, 0 AS priority, w.decided_at AS since
             FROM waits w
@@ -39,18 +60,30 @@ sql! {
             WHERE r.stop_reason IS NOT NULL AND r.status IN ('running', 'waiting')
                 AND COALESCE(m.state, '') = 'parked'
             UNION ALL
-            -- the head of the queue
+            -- the head of the queue, of runs without a limit
             SELECT q.workspace_id, 1, q.priority, q.queued_at
             FROM (
                 SELECT r.workspace_id, r.priority, r.queued_at
                 FROM runs r
                 LEFT JOIN workspaces s ON s.id = r.workspace_id
-                WHERE r.status = 'queued' AND r.not_before_at <= $1
+                WHERE r.status = 'queued' AND r.queue_limit IS NULL AND r.not_before_at <= $1
                     AND (r.ttl_at IS NULL OR r.ttl_at > $1 OR r.attempt > 1)
                     AND COALESCE(s.state, '') = 'active'
                 ORDER BY r.priority DESC, r.queued_at, r.id
                 LIMIT $2
             ) q
+            UNION ALL
+            -- the heads of the queues that have a limit, as far as it leaves room
+            SELECT l.workspace_id, 1, l.priority, l.queued_at
+            FROM (
+                SELECT h.workspace_id, h.priority, h.queued_at
+                FROM heads h
+                LEFT JOIN busy b ON b.environment_id = h.environment_id AND b.queue = h.queue
+                    AND b.queue_key = h.queue_key
+                WHERE h.place + COALESCE(b.running, 0) <= h.queue_limit
+                ORDER BY h.priority DESC, h.queued_at, h.workspace_id
+                LIMIT $2
+            ) l
         ),
         -- a workspace once, by what in it comes first
         firsts AS (
@@ -74,7 +107,8 @@ sql! {
         FROM runs r
         JOIN deployments d ON d.id = r.deployment_id
         JOIN deployment_tasks t ON t.id = r.task_row_id
-        WHERE r.workspace_id = $1 AND r.status = 'queued' AND r.not_before_at <= $2
+        WHERE r.workspace_id = $1 AND r.status IN ('queued', 'running', 'waiting')
+            AND r.status = 'queued' AND r.not_before_at <= $2
         ORDER BY r.priority DESC, r.queued_at, r.id
         LIMIT 1";
 

@@ -17,6 +17,7 @@ const WAKES: Backoff = Backoff {
     min: Duration::from_millis(500),
     max: Duration::from_secs(10),
     factor_percent: 300,
+    jitter: false,
 };
 
 /// It is about to end for lack of work.
@@ -42,8 +43,10 @@ pub async fn machine_stopping(store: &Store, input: MachineReport) -> Result<()>
 async fn has_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool> {
     let active = runs::active_in(tx, machine.workspace).await?;
     // Runs that are about to join keep it, but not one that is stopping already.
-    let joining =
-        machine.state.takes_runs() && !runs::queued_in(tx, machine.workspace, at).await?.is_empty();
+    let joining = machine.state.takes_runs()
+        && !runs::leasable_in(tx, machine.workspace, at)
+            .await?
+            .is_empty();
     Ok(!active.is_empty() || joining)
 }
 
@@ -108,7 +111,7 @@ async fn failed_in(tx: &mut Tx, input: &Failed) -> Result<()> {
 /// Lets some time pass before the next wake.
 async fn hold_off(tx: &mut Tx, machine: &mut MachineRow, at: Moment) -> Result<()> {
     machine.failed_wakes += 1;
-    machine.not_before = at.now.after(WAKES.after(machine.failed_wakes));
+    machine.not_before = at.now.after(WAKES.after(machine.failed_wakes, at.random()));
     machine::save(tx, machine).await?;
     let purpose = Purpose::MachineNotBefore;
     timers::arm(tx, purpose, &machine.id, machine.not_before).await

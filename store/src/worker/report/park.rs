@@ -48,7 +48,7 @@ async fn is_active(tx: &mut Tx, workspace: helmr_domain::WorkspaceId, at: Moment
     let active = runs.iter().any(|run| {
         run.run.state.status() == helmr_domain::run::Status::Running || run.run.state.stop.is_some()
     });
-    Ok(active || !runs::queued_in(tx, workspace, at).await?.is_empty())
+    Ok(active || !runs::leasable_in(tx, workspace, at).await?.is_empty())
 }
 
 /// Its checkpoint and files are durable. The lease is released with it, so that a wake may come at once.

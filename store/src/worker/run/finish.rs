@@ -2,10 +2,11 @@
 
 use helmr_domain::RunId;
 use helmr_domain::run::{Command, State};
+use helmr_domain::wait::Command as WaitCommand;
 
 use super::{Finish, Finished};
 use crate::db::Tx;
-use crate::{Error, Result, Store, lease, runs, sessions};
+use crate::{Error, Result, Store, lease, runs, sessions, wait};
 
 /// The attempt ended. The first end told counts. Answers the session's next run, if unread input started one with it.
 ///
@@ -31,6 +32,12 @@ async fn finished_in(tx: &mut Tx, input: &Finish) -> Result<Option<RunId>> {
             Err(Error::Stale)
         };
     }
+    if give_back(tx, input).await? {
+        // What it has read is less now.
+        run = runs::find(tx, input.fence.run_id)
+            .await?
+            .ok_or(Error::Stale)?;
+    }
     run.run.exit_code = input.exit_code;
     let command = match &input.finished {
         Finished::Succeeded { output } => Command::Succeed {
@@ -45,4 +52,18 @@ async fn finished_in(tx: &mut Tx, input: &Finish) -> Result<Option<RunId>> {
     }
     let session = sessions::find(tx, run.run.session_id).await?;
     Ok(session.and_then(|session| session.session.active_run))
+}
+
+/// Makes records unread that were delivered to the task when it had stopped taking any. Answers whether there were some.
+async fn give_back(tx: &mut Tx, input: &Finish) -> Result<bool> {
+    let fence = input.fence;
+    let mut any = false;
+    for call_no in &input.untaken {
+        // The task's side says which: a call that was no wait has nothing to give.
+        let found = wait::find_call(tx, fence.run_id, fence.attempt, *call_no).await?;
+        if let Some(mut found) = found {
+            any |= wait::apply(tx, &mut found, WaitCommand::GiveBack, input.at).await?;
+        }
+    }
+    Ok(any)
 }

@@ -4,9 +4,11 @@ use helmr_domain::run::{Command as RunCommand, Status};
 use helmr_domain::timer::Purpose;
 use helmr_domain::wait::{Command, Kind, Outcome, Record, State};
 use helmr_domain::{Duration, Event, EventKind, Moment, Refusal, WaitId, limits};
+use serde_json::Value;
 
-use super::{Deliver, RegisterWait, Registered, WaitFor};
+use super::{Deliver, DropWait, RegisterWait, Registered, WaitFor};
 use crate::db::{Tx, params, sql};
+use crate::idempotency::{self, Answer};
 use crate::runs::{self, RunRow};
 use crate::wait::{self, NewWait, WaitRow};
 use crate::{Error, Result, Store, events, streams, timers, tokens};
@@ -44,7 +46,10 @@ async fn register_in(tx: &mut Tx, input: &RegisterWait) -> Result<Registered> {
             stream: stream.clone(),
             correlation_id: correlation_id.clone(),
         },
-        WaitFor::Timer { due_at } => Kind::Timer { due_at: *due_at },
+        WaitFor::Timer { due_at, clock } => Kind::Timer {
+            due_at: *due_at,
+            clock: *clock,
+        },
     };
     // Before the wait is there, so that a record cannot be claimed by the wait that looks for it.
     let met = condition(tx, &run, &kind, at).await?;
@@ -61,6 +66,7 @@ async fn register_in(tx: &mut Tx, input: &RegisterWait) -> Result<Registered> {
         attempt: fence.attempt,
         call_no: input.call_no,
         blocking: input.blocking,
+        holds_on: input.hold,
         hot_window,
         kind,
         timeout_at: input.timeout_at,
@@ -79,10 +85,8 @@ async fn register_in(tx: &mut Tx, input: &RegisterWait) -> Result<Registered> {
     }
     if wait.wait.state == State::Hot {
         arm(tx, &wait).await?;
-        if wait.blocking {
-            runs::apply(tx, &mut run, RunCommand::Wait(wait.id), at).await?;
-        }
     }
+    wait::settle(tx, &mut run, at).await?;
     Ok(answer(&wait))
 }
 
@@ -165,7 +169,7 @@ async fn tell(tx: &mut Tx, wait: &WaitRow, at: Moment) -> Result<()> {
     event = match &wait.wait.kind {
         Kind::Token(token) => event.with("token_id", token.to_string()),
         Kind::Stream { stream, .. } => event.with("stream", stream.as_str()),
-        Kind::Timer { due_at } => event.with("due_at", due_at.to_rfc3339()),
+        Kind::Timer { due_at, .. } => event.with("due_at", due_at.to_rfc3339()),
     };
     if let Some(timeout_at) = wait.wait.timeout_at {
         event = event.with("timeout_at", timeout_at.to_rfc3339());
@@ -174,8 +178,8 @@ async fn tell(tx: &mut Tx, wait: &WaitRow, at: Moment) -> Result<()> {
 }
 
 async fn arm(tx: &mut Tx, wait: &WaitRow) -> Result<()> {
-    if let Kind::Timer { due_at } = wait.wait.kind {
-        timers::arm(tx, Purpose::WaitDue, &wait.id, due_at).await?;
+    if let Kind::Timer { due_at, clock } = wait.wait.kind {
+        timers::arm_by(tx, clock, Purpose::WaitDue, &wait.id, due_at).await?;
     }
     if let Some(timeout_at) = wait.wait.timeout_at {
         timers::arm(tx, Purpose::WaitTimeout, &wait.id, timeout_at).await?;
@@ -206,8 +210,43 @@ pub async fn wait_delivered(store: &Store, input: Deliver) -> Result<()> {
                 if wait.blocking {
                     runs::apply(tx, &mut run, RunCommand::Resume(wait.id), input.at).await?;
                 }
+                wait::settle(tx, &mut run, input.at).await?;
                 crate::outbox::mark(tx, wait.workspace, input.at).await
             })
         })
         .await
+}
+
+/// The task waits no more for what a call registered: the wait is over, unless its outcome came first, which then stands.
+/// Answers whether it is. Either way it keeps its run running no longer. Repeating it gives the first answer.
+///
+/// # Errors
+/// `Stale`; `NotFound("wait")` if the call registered none.
+pub async fn drop_wait(store: &Store, input: DropWait) -> Result<bool> {
+    store
+        .write(input, |tx, input| Box::pin(drop_in(tx, *input)))
+        .await
+}
+
+async fn drop_in(tx: &mut Tx, input: DropWait) -> Result<bool> {
+    let DropWait { at, fence, .. } = input;
+    let mut run = runs::fenced(tx, fence).await?;
+    if let Some(kept) = idempotency::find_call(tx, fence, input.call_no).await? {
+        return Ok(kept.answer == Value::Bool(true));
+    }
+    let mut wait = wait::find_call(tx, fence.run_id, fence.attempt, input.dropped)
+        .await?
+        .ok_or(Error::NotFound("wait"))?;
+    let dropped = wait::drop_wait(tx, &mut wait, at).await?;
+    if dropped && wait.blocking {
+        runs::apply(tx, &mut run, RunCommand::Resume(wait.id), at).await?;
+    }
+    wait::settle(tx, &mut run, at).await?;
+    let kept = Answer {
+        answer: Value::Bool(dropped),
+        sealed: None,
+    };
+    idempotency::save_call(tx, fence, input.call_no, &kept, at).await?;
+    crate::outbox::mark(tx, wait.workspace, at).await?;
+    Ok(dropped)
 }

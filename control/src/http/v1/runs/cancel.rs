@@ -26,8 +26,8 @@ pub(crate) async fn cancel_run(
 ) -> Result<Answer<RunAnswer>, ApiError> {
     bounds::reason(body.value.reason.as_deref())?;
     let at = control.moment()?;
-    let run = runs::cancel(&control.store, caller.scope(), id, at).await?;
-    tracing::info!("run.id" = %id, reason = body.value.reason, "run cancelled");
+    let run = runs::cancel(&control.store, caller.scope(), id, body.value.reason, at).await?;
+    tracing::info!("run.id" = %id, "run cancelled");
     Ok(Answer(RunAnswer {
         run: view::run(&run, at.now),
     }))

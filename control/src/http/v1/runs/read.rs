@@ -31,7 +31,7 @@ pub(crate) async fn list_runs(
     let filter = runs::Filter {
         session,
         status: query.status.map(view::status),
-        ..runs::Filter::default()
+        task_id: query.task,
     };
     let before: Option<RunId> = cursor::read(query.cursor.as_deref())?;
     let limit = cursor::limit(query.limit)?;

@@ -1,7 +1,9 @@
 //! Runs as clients see them.
 
-use helmr_api::http::runs::{Placement, Run, RunError, RunStatus, Wait, WaitKind};
-use helmr_domain::run::{State, Status};
+use helmr_api::http::runs::{
+    Cancellation, Placement, Run, RunError, RunQueue, RunStatus, Wait, WaitKind,
+};
+use helmr_domain::run::{State, Status, StopReason};
 use helmr_domain::{Duration, Failure, Timestamp};
 use helmr_store::runs::{PendingWait, Run as Row};
 
@@ -23,6 +25,7 @@ pub(crate) fn run(row: &Row, now: Timestamp) -> Run {
         deployment_id: row.deployment_id,
         deployment_version: row.deployment_version.clone(),
         workspace_id: row.workspace_id,
+        number: row.number,
         status: wire_status(row.state.status()),
         reason: row.reason.clone(),
         payload: None,
@@ -32,6 +35,15 @@ pub(crate) fn run(row: &Row, now: Timestamp) -> Run {
         attempt_number: row.attempt_number,
         dispatch_attempts: row.state.dispatch_attempts,
         pending_wait: row.pending_wait.as_ref().and_then(wait),
+        queue: row.queue.as_ref().map(|queue| RunQueue {
+            name: queue.name.clone(),
+            concurrency_limit: queue.concurrency_limit,
+            concurrency_key: queue.concurrency_key.clone(),
+        }),
+        priority: row.priority,
+        not_before: not_before(&row.state.state).map(Into::into),
+        expires_at: row.state.ttl_at.map(Into::into),
+        cancellation: cancellation(row),
         placement: match &row.placement {
             Some(placement) => Placement {
                 state: placement.state.to_owned(),
@@ -51,6 +63,45 @@ pub(crate) fn run(row: &Row, now: Timestamp) -> Run {
         started_at: row.started_at.map(Into::into),
         finished_at: row.ended_at.map(Into::into),
     }
+}
+
+/// Until when a run pauses that is to be attempted again.
+fn not_before(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Queued {
+            since, not_before, ..
+        } if not_before > since => Some(*not_before),
+        State::Queued { .. }
+        | State::Running { .. }
+        | State::Waiting { .. }
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Cancelled { .. }
+        | State::Expired { .. } => None,
+    }
+}
+
+/// The order to end it that was given, carried out or not.
+fn cancellation(row: &Row) -> Option<Cancellation> {
+    let (reason, text, requested_at) = match (&row.state.state, &row.state.stop) {
+        (
+            State::Cancelled {
+                reason,
+                text,
+                requested_at,
+                ..
+            },
+            _,
+        ) => (*reason, text, *requested_at),
+        (_, Some(stop)) => (stop.reason, &stop.text, stop.requested_at),
+        (_, None) => return None,
+    };
+    // Max duration is no cancellation: it fails the run.
+    (reason != StopReason::MaxDuration).then(|| Cancellation {
+        code: reason.as_str().to_owned(),
+        reason: text.clone(),
+        requested_at: requested_at.into(),
+    })
 }
 
 fn seconds(span: Duration) -> std::time::Duration {
@@ -84,8 +135,8 @@ fn wait(row: &PendingWait) -> Option<Wait> {
         state: row.state.clone(),
         token_id,
         stream,
-        correlation_id: None,
-        due_at: None,
+        correlation_id: row.correlation_id.clone(),
+        due_at: row.due_at.map(Into::into),
         timeout_at: row.timeout_at.map(Into::into),
         created_at: row.created_at.into(),
     })
