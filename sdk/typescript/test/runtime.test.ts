@@ -269,7 +269,12 @@ describe("waits", () => {
   test("a token is created and waited for", async () => {
     await using host = start("waits", "tokenWait");
     const create = await host.call("token.create");
-    expect(create.args).toEqual({ timeout_ms: 3_600_000, tags: ["a"], metadata: { release_name: "x" } });
+    expect(create.args).toEqual({
+      timeout_ms: 3_600_000,
+      tags: ["a"],
+      metadata: { release_name: "x" },
+      allowed_origins: ["https://app.example.com"],
+    });
     host.answer(create, TOKEN);
     const wait = await host.call("wait");
     expect(wait.args).toEqual({
@@ -505,10 +510,16 @@ describe("reading and writing", () => {
       host.answer(next, record(12, next.args.data));
     }
     const page = await host.call("stream.list");
-    expect(page.args).toEqual({ direction: "output", stream: "events", limit: 2 });
+    expect(page.args).toEqual({ direction: "output", stream: "events", limit: 2, correlation_id: "c" });
     host.answer(page, { items: [record(1, { type: "a" }), record(2, { type: "b" })], next_cursor: "2" });
     const last = await host.call("stream.list");
-    expect(last.args).toEqual({ direction: "output", stream: "events", after: 2, limit: 2 });
+    expect(last.args).toEqual({
+      direction: "output",
+      stream: "events",
+      after: 2,
+      limit: 2,
+      correlation_id: "c",
+    });
     host.answer(last, { items: [record(3, { type: "c" })], next_cursor: null });
     const peek = await host.call("stream.peek");
     expect(peek.args).toEqual({ stream: "messages", correlation_id: "x", limit: 5 });
