@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Program, Server, chromium};
 use serde_json::{Value, json};
 
-use crate::tools::{count_events, no_machine_left};
+use crate::tools::count_events;
 
 /// A server with the example deployed.
 async fn with_example(name: &str) -> Result<Server> {
@@ -80,7 +80,7 @@ async fn the_chat_agent_answers_over_several_runs_of_one_session() -> Result<()>
         .filter_map(|item| item["data"]["run"].as_str())
         .collect();
     assert_eq!(of.len(), 3);
-    no_machine_left(&server).await
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,8 +184,15 @@ async fn a_page_in_chromium_answers_a_token_with_its_public_access_token() -> Re
         "{answered}"
     );
     ensure!(answered["problems"] == json!([]), "{answered}");
-    let asked = json!([{"method": "OPTIONS", "path": format!("/api/v1/tokens/{token}/complete")}]);
-    ensure!(answered["preflights"] == asked, "{answered}");
+    // The browser asked for leave first. Any origin may ask, with no credentials but the token itself.
+    let origin = answered["origin"].clone();
+    let asked = |method: &str| {
+        json!({"method": method, "path": format!("/api/v1/tokens/{token}/complete"), "origin": origin,
+            "status": 200, "allowedOrigin": "*", "allowsCredentials": false})
+    };
+    let expected = json!([asked("OPTIONS"), asked("POST")]);
+    ensure!(answered["asked"] == expected, "{answered}");
+    ensure!(refused["asked"][1]["status"] == 403, "{refused}");
     let told = page.finish().await?;
     let output = json!({"approved": true, "comment": "looks good"});
     ensure!(
