@@ -60,16 +60,16 @@ interface RunBase {
   readonly attemptNumber: number | null;
   readonly dispatchAttempts: number;
   readonly placement: { readonly state: string; readonly reason: string | null };
-  /** The queue whose limit it counts against; null for a task without one. */
-  readonly queue: RunQueue | null;
+  /** The queue whose limit it counts against; absent for a task without one. */
+  readonly queue?: RunQueue;
   /** Higher goes first. */
   readonly priority: number;
   /** While it is queued for another attempt: when that begins. */
-  readonly notBefore: string | null;
-  /** While it is queued: when it expires. */
-  readonly expiresAt: string | null;
-  /** Set from the moment on when somebody asked it to stop. */
-  readonly cancellation: Cancellation | null;
+  readonly notBefore?: string;
+  /** When it expires, if no worker has had it until then. */
+  readonly expiresAt?: string;
+  /** There from the moment on when somebody asked it to stop. */
+  readonly cancellation?: Cancellation;
   readonly exitCode: number | null;
   readonly metadata: JsonObject;
   readonly provenance: JsonValue;
