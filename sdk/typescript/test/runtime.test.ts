@@ -385,14 +385,23 @@ describe("waits", () => {
 
   test("on() takes records one by one, and what comes after off() goes to the next wait", async () => {
     await using host = start("waits", "listens");
-    host.answer(await host.call("wait"), record(1, { text: "a" }));
-    host.answer(await host.call("wait"), record(2, { text: "b" }));
-    host.answer(await host.call("wait"), record(3, { text: "c" }));
+    const first = await host.call("wait");
+    expect(first.args).toEqual({ kind: "stream", stream: "messages", hold: true, blocking: false });
+    host.answer(first, record(1, { text: "a" }));
+    const second = await host.call("wait");
+    // The first is let go of when its handler is done and the second is there.
+    expect((await host.call("wait.drop")).args).toEqual({ call_no: first.id });
+    host.answer(second, record(2, { text: "b" }));
+    const next = await host.call("wait");
+    expect(next.args).toMatchObject({ blocking: true });
+    host.answer(next, record(3, { text: "c" }));
     const ending = await host.ending();
     expect(ending).toMatchObject({ output: { heard: ["1:a", "2:b"], next: "c" } });
     expect(ending).not.toHaveProperty("untaken");
-    // The handler called off() while no wait was open.
-    expect(host.calls("wait.drop")).toEqual([]);
+    expect(host.calls("wait.drop").map((call) => call.args)).toEqual([
+      { call_no: first.id },
+      { call_no: second.id },
+    ]);
   });
 
   test.each(["off", "dispose", "on-signal", "once-signal"])(
