@@ -2,7 +2,7 @@
 
 use helmr_api::client::{Client, IdempotencyKey};
 use helmr_api::http::sessions::StartSession;
-use helmr_api::http::value::Span;
+use helmr_api::http::value::{Span, Time};
 use helmr_domain::{Duration, ResourceName, WorkspaceId};
 
 use crate::commands::run::wait;
@@ -35,6 +35,10 @@ pub struct Arguments {
     /// How long the run may be queued before it expires, for example 10m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     ttl: Option<Duration>,
+
+    /// When the session ends by itself, for example 2026-06-01T18:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<Time>,
 
     /// A word to find it by; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
@@ -104,7 +108,7 @@ fn body(arguments: &Arguments) -> Result<StartSession, CommandError> {
         ttl: arguments.ttl.map(Span),
         tags: arguments.tags.clone(),
         metadata,
-        expires_at: None,
+        expires_at: arguments.expires_at,
     })
 }
 
