@@ -25,6 +25,9 @@ pub enum Command {
         /// Only those in this status
         #[arg(long, value_enum)]
         status: Option<Status>,
+        /// Only those of this task
+        #[arg(long, value_name = "TASK")]
+        task: Option<String>,
     },
     /// Show a run: where it is, what it waits for, what it returned
     Get {
@@ -88,12 +91,14 @@ impl Command {
                 page,
                 session,
                 status,
+                task,
             } => {
                 let query = ListRuns {
                     limit: Some(page.limit),
                     cursor: page.cursor,
                     session_id: session.map(|session| session.to_string()),
                     status: status.map(RunStatus::from),
+                    task,
                 };
                 let answer = client.list_runs(&query).await?;
                 return page::print(context, &answer, show::run::list, show::run::NOTHING);

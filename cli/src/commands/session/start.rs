@@ -36,6 +36,14 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     ttl: Option<Duration>,
 
+    /// Higher goes first in the queue; that of the task's queue unless told
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    priority: Option<i64>,
+
+    /// Count the run apart from those with other keys in its queue
+    #[arg(long, value_name = "KEY")]
+    concurrency_key: Option<String>,
+
     /// When the session ends by itself, for example 2026-06-01T18:00:00Z
     #[arg(long, value_name = "TIME")]
     expires_at: Option<Time>,
@@ -106,6 +114,8 @@ fn body(arguments: &Arguments) -> Result<StartSession, CommandError> {
         workspace_id: arguments.workspace,
         max_duration_seconds: arguments.max_duration,
         ttl: arguments.ttl.map(Span),
+        priority: arguments.priority,
+        concurrency_key: arguments.concurrency_key.clone(),
         tags: arguments.tags.clone(),
         metadata,
         expires_at: arguments.expires_at,
