@@ -164,7 +164,7 @@ pub fn decide(
         (Command::Live, Live) => Ok(Decision::unchanged()),
 
         (Command::BeginPark { busy: true }, Live)
-        | (Command::BeginStop { busy: true }, Live | Preparing)
+        | (Command::BeginStop { busy: true }, Live | Preparing | Parking)
         | (Command::Stop { busy: true }, Preparing | Live | Parking | Stopping) => {
             Err(Refusal::MachineBusy)
         }
@@ -182,7 +182,10 @@ pub fn decide(
             .effect(Effect::RunsParked)
             .effect(Effect::ReleaseLease)),
 
-        (Command::BeginStop { busy: false }, Live | Preparing) => Ok(Decision::to(Stopping)),
+        // Parking: its worker has given the park up, or never began it, and that word has not come.
+        (Command::BeginStop { busy: false }, Live | Preparing | Parking) => {
+            Ok(Decision::to(Stopping))
+        }
         (Command::BeginStop { .. }, Stopping) => Ok(Decision::unchanged()),
         (Command::Stop { busy: false }, Preparing | Live | Parking | Stopping) => {
             Ok(Decision::to(Stopped).effect(Effect::ReleaseLease))
@@ -245,7 +248,7 @@ pub fn decide(
         )
         | (
             Command::BeginStop { .. },
-            Requested | Parking | Parked { .. } | Resuming { .. } | Stopped | Lost | Failed,
+            Requested | Parked { .. } | Resuming { .. } | Stopped | Lost | Failed,
         )
         | (Command::Stop { .. }, Requested | Parked { .. } | Resuming { .. } | Lost | Failed)
         | (Command::Fail { .. }, Requested | Parked { .. } | Stopped | Lost) => out_of_order,

@@ -148,6 +148,14 @@ pub trait Driver: Send + Sync + 'static {
 
     fn presence(&self, attempt: &Attempt) -> impl Future<Output = Result<Presence, Error>> + Send;
 
+    /// Holds a machine to its share of the processor. While it comes up, from `start` or `restore` on, a driver may give
+    /// it more. May be repeated.
+    fn confine(
+        &self,
+        attempt: &Attempt,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
     fn stats(&self, attempt: &Attempt) -> impl Future<Output = Result<Stats, Error>> + Send;
 
     /// Lets go of what the runtime holds on this host beside machines, such as mounts in its state directory. Called once no

@@ -2,6 +2,7 @@
 
 #[doc(hidden)]
 pub mod check;
+mod inline;
 mod migrate;
 mod postgres;
 mod row;
@@ -18,6 +19,7 @@ use tokio::sync::broadcast;
 
 use crate::{Hint, Result};
 
+pub(crate) use inline::Inline;
 pub(crate) use row::{Row, Rows};
 pub(crate) use statement::{Statement, sql};
 pub(crate) use tx::Tx;
@@ -26,11 +28,12 @@ pub(crate) use value::{FromValue, Json, ToValue, Value, params};
 /// The body of a transaction.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// One of the two engines.
+/// One of the two engines, or the first without threads.
 #[derive(Clone)]
 pub(crate) enum Db {
     Sqlite(sqlite::Sqlite),
     Postgres(postgres::Postgres),
+    Inline(Inline),
 }
 
 impl Db {
@@ -40,6 +43,10 @@ impl Db {
 
     pub(crate) fn open_sqlite_in_memory() -> Result<Self> {
         sqlite::Sqlite::open_in_memory().map(Self::Sqlite)
+    }
+
+    pub(crate) fn open_inline() -> Result<Inline> {
+        Inline::open()
     }
 
     pub(crate) async fn connect_postgres(url: &str) -> Result<Self> {
@@ -59,6 +66,7 @@ impl Db {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(input, body, hints.clone()).await,
             Self::Postgres(postgres) => postgres.write(input, body, hints).await,
+            Self::Inline(inline) => inline.write(&input, &body, hints),
         }
     }
 
@@ -74,6 +82,7 @@ impl Db {
         match self {
             Self::Sqlite(sqlite) => sqlite.read(input, body).await,
             Self::Postgres(postgres) => postgres.read(input, body).await,
+            Self::Inline(inline) => inline.read(&input, &body),
         }
     }
 }

@@ -22,6 +22,7 @@ impl std::fmt::Debug for Store {
         out.write_str(match self.db {
             Db::Sqlite(_) => "Store(sqlite)",
             Db::Postgres(_) => "Store(postgresql)",
+            Db::Inline(_) => "Store(inline)",
         })
     }
 }
@@ -51,7 +52,7 @@ impl Store {
         Ok(Self::over(Db::connect_postgres(url).await?))
     }
 
-    fn over(db: Db) -> Self {
+    pub(crate) fn over(db: Db) -> Self {
         Self {
             db,
             hints: broadcast::Sender::new(HINTS),

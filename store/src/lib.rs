@@ -17,6 +17,7 @@ pub mod deployments;
 pub mod events;
 pub mod idempotency;
 pub mod images;
+pub mod inline;
 pub mod keys;
 pub mod outbox;
 pub mod public_tokens;

@@ -11,7 +11,7 @@ use crate::build::{self, Profile};
 use crate::command::Run;
 use crate::report::{self, Outcome};
 use crate::workspace::Workspace;
-use crate::{codegen, sdk, tidy};
+use crate::{codegen, sdk, sim, tidy};
 
 /// One check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Sdk,
     /// The Rust tests.
     Test,
+    /// Simulated schedules of the durable core.
+    Sim,
     /// The shipped binary from outside.
     E2e,
 }
@@ -50,6 +52,7 @@ impl Step {
             Self::Generated => "generated",
             Self::Sdk => "sdk",
             Self::Test => "test",
+            Self::Sim => "sim",
             Self::E2e => "e2e",
         }
     }
@@ -65,7 +68,8 @@ impl Step {
             | Self::Clippy
             | Self::Build
             | Self::Sdk
-            | Self::Test => false,
+            | Self::Test
+            | Self::Sim => false,
         }
     }
 
@@ -80,6 +84,7 @@ impl Step {
             Self::Generated => codegen::check(workspace),
             Self::Sdk => sdk::check(workspace).and_then(|()| sdk::test(workspace)),
             Self::Test => test(workspace),
+            Self::Sim => sim::check(workspace),
             Self::E2e => end_to_end(workspace, &[]),
         }
     }

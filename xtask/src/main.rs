@@ -15,6 +15,7 @@ mod command;
 mod env;
 mod report;
 mod sdk;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -65,6 +66,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Play simulated schedules of the durable core: many, or one by its seed.
+    Sim(sim::Arguments),
     /// Look the dependencies up in the advisory database. Needs the internet.
     Advisories,
 }
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Task::Bench { what, rounds } => bench::run(&workspace, what, rounds),
         Task::E2e { rest } => build::run(&workspace, build::Profile::Release)
             .and_then(|()| check::end_to_end(&workspace, &rest)),
+        Task::Sim(arguments) => sim::run(&workspace, &arguments),
         Task::Advisories => check::advisories(&workspace),
     });
     match done {

@@ -22,7 +22,7 @@ async fn a_deploy_is_promoted_and_its_tasks_are_listed() -> Result<()> {
     assert_eq!(deployed.deployment["current"], true);
     assert_eq!(
         deployed.deployment["tasks"],
-        json!(["answer", "echo", "needs-secret"])
+        json!(["answer", "echo", "needs-secret", "orders"])
     );
 
     let tasks = server.get("/api/v1/tasks").await?.ok().body;
@@ -32,7 +32,7 @@ async fn a_deploy_is_promoted_and_its_tasks_are_listed() -> Result<()> {
         .flatten()
         .map(|task| &task["id"])
         .collect();
-    assert_eq!(ids, ["answer", "echo", "needs-secret"]);
+    assert_eq!(ids, ["answer", "echo", "needs-secret", "orders"]);
     let echo = server.get("/api/v1/tasks/echo").await?.ok().body;
     assert_eq!(echo["task"]["payload_schema"]["required"], json!(["text"]));
     assert_eq!(echo["task"]["deployment_version"], "20260601.1");

@@ -53,7 +53,7 @@ pub(crate) async fn import(server: &Server, name: &str, archive: &[u8]) -> Resul
     server.post("/api/v1/images", &body).await
 }
 
-/// Three tasks that share two streams.
+/// Three tasks that share two streams, and one that means another thing by one of their names.
 pub(crate) fn index() -> Value {
     let ids = ["answer", "echo", "needs-secret"];
     let mut echo = task("echo");
@@ -70,13 +70,18 @@ pub(crate) fn index() -> Value {
     secret["secrets"] = json!([{ "name": "OPENAI_API_KEY", "env": "OPENAI_API_KEY" }]);
     json!({
         "project": "main",
-        "tasks": [task("answer"), echo, secret],
+        "tasks": [task("answer"), echo, secret, task("orders")],
         "sandboxes": [],
         "streams": [
             { "name": "inbox", "direction": "input", "schema": { "type": "object", "required": ["text"] },
               "tasks": ids, "file": "tasks/all.ts", "export": "inbox", "module": "tasks/all.mjs" },
             { "name": "out", "direction": "output", "schema": null, "tasks": ids,
               "file": "tasks/all.ts", "export": null, "module": "tasks/all.mjs" },
+            { "name": "inbox", "direction": "input", "tasks": ["orders"],
+              "schema": { "type": "object", "properties": { "amount": { "type": "integer" } }, "required": ["amount"] },
+              "file": "tasks/orders.ts", "export": "inbox", "module": "tasks/orders.mjs" },
+            { "name": "cancellations", "direction": "input", "schema": null, "tasks": ["orders"],
+              "file": "tasks/orders.ts", "export": null, "module": "tasks/orders.mjs" },
         ],
         "bundle": { "files": [] },
     })

@@ -171,6 +171,14 @@ impl Server {
             .await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
+        let request = self
+            .request(Method::PATCH, path)
+            .header("content-type", "application/json");
+        self.answer(request.body(Body::from(body.to_string()))?)
+            .await
+    }
+
     pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<Answer> {
         self.answer(self.request(Method::PUT, path).body(Body::from(bytes))?)
             .await

@@ -305,3 +305,131 @@ async fn a_session_with_an_active_run_is_cancelled_and_not_closed() -> Result<()
         .refused(404, "session_not_found");
     Ok(())
 }
+
+#[tokio::test]
+async fn tags_and_metadata_are_changed_and_found_by() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let (first, _) = start(server, &json!({ "task": "answer", "tags": ["a", "b"] })).await?;
+    server.clock.advance(helmr_domain::Duration::from_millis(1));
+    let (second, _) = start(server, &json!({ "task": "answer", "tags": ["b"] })).await?;
+    let ids = async |query: &str| -> Result<Vec<Value>> {
+        let page = server.get(&format!("{SESSIONS}?{query}")).await?.ok().body;
+        let items = page["items"].as_array().cloned().unwrap_or_default();
+        Ok(items
+            .into_iter()
+            .map(|session| session["id"].clone())
+            .collect())
+    };
+    assert_eq!(ids("tag=a").await?, [json!(first)]);
+    assert_eq!(ids("tag=b").await?, [json!(second), json!(first)]);
+    let path = format!("{SESSIONS}/{second}");
+    let workspace = server.get(&path).await?.text("/session/workspace_id")?;
+    assert_eq!(
+        ids(&format!("workspace_id={workspace}")).await?,
+        [json!(second)]
+    );
+    server
+        .get(&format!("{SESSIONS}?workspace_id=odd"))
+        .await?
+        .refused(400, "invalid_query");
+
+    let patched = server
+        .patch(&path, &json!({ "tags": ["a"], "metadata": { "n": 1 } }))
+        .await?
+        .ok();
+    assert_eq!(
+        (
+            &patched.body["session"]["tags"],
+            &patched.body["session"]["metadata"]
+        ),
+        (&json!(["a"]), &json!({ "n": 1 }))
+    );
+    // What is absent stays as it is.
+    let patched = server.patch(&path, &json!({ "tags": [] })).await?.ok();
+    assert_eq!(patched.body["session"]["metadata"], json!({ "n": 1 }));
+    assert_eq!(ids("tag=a").await?, [json!(first)]);
+    for (body, code) in [
+        (json!({ "tags": vec!["t"; 11] }), "limit_exceeded"),
+        (json!({ "colour": 1 }), "unknown_field"),
+        (json!({ "metadata": 1 }), "invalid_body"),
+    ] {
+        server.patch(&path, &body).await?.refused(400, code);
+    }
+    let large = json!({ "metadata": { "x": "x".repeat(300 << 10) } });
+    server
+        .patch(&path, &large)
+        .await?
+        .refused(413, "metadata_too_large");
+    let missing = format!("{SESSIONS}/ses_00000000000000000000000000");
+    server
+        .patch(&missing, &json!({}))
+        .await?
+        .refused(404, "session_not_found");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sessions_events_are_listed_and_followed_to_its_end() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let (session, run) = start(server, &json!({ "task": "answer" })).await?;
+    let path = format!("{SESSIONS}/{session}/events");
+    let mut following = crate::following::Following::open(server, &path, None).await?;
+    assert_eq!(following.next().await?.data["kind"], "session.opened");
+    server
+        .patch(
+            &format!("{SESSIONS}/{session}"),
+            &json!({ "tags": ["late"] }),
+        )
+        .await?
+        .ok();
+    assert_eq!(following.next().await?.data["kind"], "metadata.updated");
+    let reason = json!({ "reason": "nobody waits for it" });
+    let cancelled = server
+        .post(&format!("{SESSIONS}/{session}/cancel"), &reason)
+        .await?
+        .ok();
+    assert_eq!(
+        cancelled.body["session"]["cancel_reason"],
+        "nobody waits for it"
+    );
+    let told = following.next().await?.data;
+    assert_eq!(
+        (&told["kind"], &told["attributes"]["reason"]),
+        (&json!("session.cancelled"), &json!("nobody waits for it"))
+    );
+    assert_eq!(following.next().await?.name.as_deref(), Some("end"));
+    following.ended().await?;
+    let run = server.get(&format!("/api/v1/runs/{run}")).await?.ok().body;
+    assert_eq!(run["run"]["status"], "cancelled");
+    let page = server.get(&format!("{path}?limit=2")).await?.ok().body;
+    let rest = server.get(&format!("{path}?cursor=2")).await?.ok().body;
+    assert_eq!(
+        (&page["next_cursor"], &rest["items"][0]["kind"]),
+        (&json!("2"), &json!("session.cancelled"))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeated_start_that_reused_a_session_has_the_same_status() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let body = json!({ "task": "answer", "external_id": "thread" });
+    let first = server.post(SESSIONS, &body).await?.ok();
+    assert_eq!(first.status, 201);
+    for replayed in [false, true] {
+        let key = [("Idempotency-Key", "again")];
+        let answer = server.post_with(SESSIONS, &body, &key).await?.ok();
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["reused"]),
+            (200, &json!(true))
+        );
+        assert_eq!(
+            answer.headers.contains_key("idempotency-replayed"),
+            replayed
+        );
+    }
+    Ok(())
+}

@@ -140,3 +140,148 @@ async fn a_session_that_ended_takes_no_input_and_can_still_be_read() -> Result<(
     assert_eq!(page["items"].as_array().map(Vec::len), Some(1));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_name_means_to_each_task_what_that_task_declares() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let (answer, _) = start(server, &json!({ "task": "answer" })).await?;
+    let (orders, _) = start(server, &json!({ "task": "orders" })).await?;
+    let inbox = |session: &str| format!("/api/v1/sessions/{session}/inputs/inbox");
+    let (text, amount) = (json!({ "text": "t" }), json!({ "amount": 3 }));
+    for (session, good, bad, field) in [
+        (&answer, &text, &amount, "text"),
+        (&orders, &amount, &text, "amount"),
+    ] {
+        server
+            .post(&inbox(session), &json!({ "data": good }))
+            .await?
+            .ok();
+        let details = server
+            .post(&inbox(session), &json!({ "data": bad }))
+            .await?
+            .refused(422, "record_invalid");
+        assert_eq!(details["path"], field);
+    }
+    let details = server
+        .post(&inbox(&orders), &json!({ "data": { "amount": "3" } }))
+        .await?
+        .refused(422, "record_invalid");
+    assert_eq!(details["path"], "amount");
+    // A stream of another task is none of this session's.
+    let other = format!("/api/v1/sessions/{answer}/inputs/cancellations");
+    server
+        .post(&other, &json!({ "data": 1 }))
+        .await?
+        .refused(404, "stream_not_found");
+    server.get(&other).await?.refused(404, "stream_not_found");
+    let output = format!("/api/v1/sessions/{orders}/outputs/out");
+    server.get(&output).await?.refused(404, "stream_not_found");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_catalogue_tells_what_a_task_declares() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let task = server.get("/api/v1/tasks/orders").await?.ok().body;
+    assert_eq!(
+        task["task"]["streams"],
+        json!([
+            { "name": "cancellations", "direction": "input", "schema": {} },
+            { "name": "inbox", "direction": "input", "schema": {
+                "type": "object", "properties": { "amount": { "type": "integer" } }, "required": ["amount"] } },
+        ])
+    );
+    let listed = server.get("/api/v1/tasks?limit=2").await?.ok().body;
+    let names = listed["items"][1]["streams"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|stream| stream["name"].as_str().unwrap_or_default());
+    assert_eq!(names.collect::<Vec<_>>(), ["inbox", "out"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_key_belongs_to_one_stream_of_one_session() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let mut records = std::collections::BTreeSet::new();
+    for text in ["one", "two"] {
+        let (session, _) = start(server, &json!({ "task": "answer" })).await?;
+        let path = format!("/api/v1/sessions/{session}/inputs/inbox");
+        let body = json!({ "data": { "text": text, "n": 1 }, "idempotency_key": "k" });
+        let first = server.post(&path, &body).await?.ok();
+        records.insert(first.text("/record/id")?);
+        // Numbers are compared as numbers.
+        let body = json!({ "data": { "text": text, "n": 1.0 }, "idempotency_key": "k" });
+        let again = server.post(&path, &body).await?.ok();
+        assert_eq!(again.body["record"], first.body["record"]);
+    }
+    assert_eq!(records.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_is_refused_with_its_own_limit_however_large_it_is() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let (session, _) = start(server, &json!({ "task": "answer" })).await?;
+    let path = format!("/api/v1/sessions/{session}/inputs/inbox");
+    for size in [(1 << 20) + 1, 5 << 20] {
+        let body = json!({ "data": { "text": "x".repeat(size) } });
+        let answer = server.post(&path, &body).await?;
+        assert!(answer.text("/error/message")?.contains("1 MiB"), "{size}");
+        let details = answer.refused(413, "record_too_large");
+        assert_eq!(details["limit_bytes"], 1 << 20);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn streams_and_large_records_come_in_pages() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let (session, _) = start(server, &json!({ "task": "orders" })).await?;
+    let path = format!("/api/v1/sessions/{session}/streams");
+    let first = server.get(&format!("{path}?limit=1")).await?.ok().body;
+    let next = first["next_cursor"].as_str().unwrap_or_default();
+    let rest = server
+        .get(&format!("{path}?limit=1&cursor={next}"))
+        .await?
+        .ok()
+        .body;
+    assert_eq!(
+        (&first["items"][0]["name"], &rest["items"][0]["name"]),
+        (&json!("cancellations"), &json!("inbox"))
+    );
+    assert_eq!(rest["next_cursor"], json!(null));
+    server
+        .get(&format!("{path}?cursor=odd"))
+        .await?
+        .refused(400, "invalid_cursor");
+
+    let large = "x".repeat((1 << 20) - 2);
+    let records = format!("/api/v1/sessions/{session}/inputs/cancellations");
+    for _ in 0..5 {
+        server.post(&records, &json!({ "data": large })).await?.ok();
+    }
+    let (mut seen, mut cursor) = (0, Some("0".to_owned()));
+    while let Some(after) = cursor {
+        let page = server
+            .get(&format!("{records}?limit=200&cursor={after}"))
+            .await?
+            .ok();
+        let items = page.body["items"].as_array().map_or(0, Vec::len);
+        assert!((1..=3).contains(&items), "{items} of a mebibyte each");
+        seen += items;
+        cursor = page.body["next_cursor"].as_str().map(str::to_owned);
+    }
+    assert_eq!(seen, 5);
+    let mut following = crate::following::Following::open(server, &records, None).await?;
+    for at in 1..=5 {
+        assert_eq!(following.next().await?.id, Some(at.to_string()));
+    }
+    Ok(())
+}

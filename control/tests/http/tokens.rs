@@ -266,3 +266,113 @@ async fn tokens_are_listed_by_status() -> Result<()> {
         .refused(400, "invalid_query");
     Ok(())
 }
+
+#[tokio::test]
+async fn tokens_are_listed_by_tag_and_session() -> Result<()> {
+    let server = Server::start().await?;
+    let token = create(&server).await?;
+    server
+        .post(TOKENS, &json!({ "tags": ["other"] }))
+        .await?
+        .ok();
+    let ids = async |query: &str| -> Result<Vec<Value>> {
+        let page = server.get(&format!("{TOKENS}?{query}")).await?.ok().body;
+        let items = page["items"].as_array().cloned().unwrap_or_default();
+        Ok(items.into_iter().map(|token| token["id"].clone()).collect())
+    };
+    assert_eq!(ids("tag=t").await?, [json!(token.id)]);
+    assert_eq!(ids("tag=t&status=completed").await?, [] as [Value; 0]);
+    let session = "ses_00000000000000000000000000";
+    assert_eq!(
+        ids(&format!("session_id={session}")).await?,
+        [] as [Value; 0]
+    );
+    server
+        .get(&format!("{TOKENS}?session_id=odd"))
+        .await?
+        .refused(400, "invalid_query");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_ended_token_says_since_when() -> Result<()> {
+    let server = Server::start().await?;
+    let token = create(&server).await?;
+    let path = format!("{TOKENS}/{}", token.id);
+    assert_eq!(
+        server.get(&path).await?.ok().body["token"]["ended_at"],
+        Value::Null
+    );
+    server.clock.advance(Duration::from_secs(1));
+    server
+        .post(&format!("{path}/cancel"), &json!({}))
+        .await?
+        .ok();
+    let cancelled = server.get(&path).await?.ok().body;
+    assert_eq!(
+        (
+            &cancelled["token"]["ended_at"],
+            &cancelled["token"]["completed_at"]
+        ),
+        (&json!("2026-06-01T00:00:01.000Z"), &Value::Null)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_may_name_the_origins_of_its_public_access_token() -> Result<()> {
+    let server = Server::start().await?;
+    let origin = "https://app.example.com";
+    let body = json!({ "allowed_origins": [origin] });
+    let created = server.post(TOKENS, &body).await?.ok();
+    let (id, public) = (
+        created.text("/token/id")?,
+        created.text("/token/public_access_token")?,
+    );
+    let complete = async |from: Option<&str>| -> Result<Answer> {
+        let mut request = Request::post(format!("{TOKENS}/{id}/complete"))
+            .header("authorization", format!("Bearer {public}"))
+            .header("content-type", "application/json");
+        if let Some(from) = from {
+            request = request.header("origin", from);
+        }
+        let body = Body::from(json!({ "data": 1 }).to_string());
+        server.answer(request.body(body)?).await
+    };
+    for from in [None, Some("https://elsewhere.example")] {
+        complete(from).await?.refused(403, "origin_not_allowed");
+    }
+    let answer = complete(Some(origin)).await?.ok();
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    let details = server
+        .post(TOKENS, &json!({ "allowed_origins": [origin, "*"] }))
+        .await?
+        .refused(400, "limit_exceeded");
+    assert_eq!(details["path"], "allowed_origins[1]");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_callback_takes_large_forms_and_types_in_any_case() -> Result<()> {
+    let server = Server::start().await?;
+    let call = async |content_type: &str, body: String| -> Result<(String, Answer)> {
+        let token = create(&server).await?;
+        let request = Request::post(&token.callback).header("content-type", content_type);
+        let answer = server.answer(request.body(Body::from(body))?).await?;
+        Ok((token.id, answer))
+    };
+    let form = "Application/X-WWW-Form-Urlencoded; charset=UTF-8";
+    let (id, answer) = call(form, "a=1&b=x+y&a=2".to_owned()).await?;
+    answer.ok();
+    let token = server.get(&format!("{TOKENS}/{id}")).await?.ok().body;
+    assert_eq!(
+        token["token"]["data"],
+        json!({ "a": ["1", "2"], "b": "x y" })
+    );
+    // What is too large for a token is told as that, and so is what is too large to be read.
+    let (_, answer) = call(form, format!("a={}", "x".repeat(3 << 20))).await?;
+    answer.refused(413, "record_too_large");
+    let (_, answer) = call(form, format!("a={}", "x".repeat(5 << 20))).await?;
+    answer.refused(413, "body_too_large");
+    Ok(())
+}

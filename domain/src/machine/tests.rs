@@ -86,7 +86,12 @@ fn work_forbids_parking_and_stopping() {
     );
     check(
         Command::BeginStop { busy: true },
-        &[("live", "!"), ("preparing", "!"), ("stopping", "=")],
+        &[
+            ("live", "!"),
+            ("preparing", "!"),
+            ("parking", "!"),
+            ("stopping", "="),
+        ],
     );
     check(
         Command::Stop { busy: true },
@@ -103,6 +108,7 @@ fn work_forbids_parking_and_stopping() {
         &[
             ("live", "stopping"),
             ("preparing", "stopping"),
+            ("parking", "stopping"),
             ("stopping", "="),
         ],
     );

@@ -227,7 +227,8 @@ impl Run {
         Self {
             state: State::Queued {
                 since: now,
-                not_before: now,
+                // At once, also if the clock is set back meanwhile.
+                not_before: Timestamp::from_micros(0),
                 next_attempt: 1,
             },
             dispatch_attempts: 0,

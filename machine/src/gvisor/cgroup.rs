@@ -138,6 +138,24 @@ impl Cgroups {
         }
     }
 
+    /// Sets the machine's share of the processor.
+    pub(super) fn set_cpu(&self, container: &str, quota_us: u64, period_us: u64) -> io::Result<()> {
+        let (base, file, text) = if is_unified() {
+            (
+                PathBuf::from(MOUNT),
+                "cpu.max",
+                format!("{quota_us} {period_us}"),
+            )
+        } else {
+            (
+                Path::new(MOUNT).join("cpu"),
+                "cpu.cfs_quota_us",
+                quota_us.to_string(),
+            )
+        };
+        fs::write(base.join(&self.parent).join(container).join(file), text)
+    }
+
     /// Names of all machines that have a group.
     pub(super) fn machines(&self) -> Vec<String> {
         let mut names: Vec<String> = hierarchies()

@@ -12,7 +12,7 @@ use super::cgroup::Cgroups;
 use super::command::{Bundle, Runsc};
 use super::process::{Role, all_of};
 use super::{image, remains, spec};
-use crate::{Attempt, Capabilities, Driver, Error, Presence, RuntimeIdentity, Spec, Stats};
+use crate::{Attempt, Capabilities, Driver, Error, Limits, Presence, RuntimeIdentity, Spec, Stats};
 
 /// Between the steps of an operation that has a deadline of its own.
 const SHORT: Duration = Duration::from_secs(10);
@@ -213,17 +213,19 @@ impl Driver for Gvisor {
         }
     }
 
+    async fn confine(&self, attempt: &Attempt, limits: &Limits) -> Result<(), Error> {
+        let container = attempt.container();
+        let quota_us = spec::cpu_quota_us(limits.cpu_millis);
+        self.cgroups
+            .set_cpu(&container, quota_us, spec::CPU_PERIOD_US)
+            .map_err(|error| of_group(error, "confine", container))
+    }
+
     async fn stats(&self, attempt: &Attempt) -> Result<Stats, Error> {
         let container = attempt.container();
         self.cgroups
             .stats(&container)
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => Error::Gone {
-                    operation: "stats",
-                    container,
-                },
-                _ => Error::io("read the control group of", container)(error),
-            })
+            .map_err(|error| of_group(error, "stats", container))
     }
 
     fn retire(&self) -> Result<(), Error> {
@@ -234,5 +236,16 @@ impl Driver for Gvisor {
 
     async fn list(&self) -> Result<Vec<Attempt>, Error> {
         Ok(remains::list(self.runsc.root(), &self.cgroups))
+    }
+}
+
+/// A failure on the control group of a machine: without a group there is no machine.
+fn of_group(error: std::io::Error, operation: &'static str, container: String) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::Gone {
+            operation,
+            container,
+        },
+        _ => Error::io("use the control group of", container)(error),
     }
 }

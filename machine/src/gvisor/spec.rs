@@ -29,7 +29,10 @@ const CAPABILITIES: [&str; 14] = [
 
 const GUEST_PROGRAM: &str = "/run/helmr/guest/helmr-guest";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const CPU_PERIOD_US: u64 = 100_000;
+pub(super) const CPU_PERIOD_US: u64 = 100_000;
+/// What a machine has while it comes up, until it is confined: then a sandbox of one processor, whose runtime has threads
+/// for more, does not stand still for most of its first 100 ms. gVisor counts no fewer processors for anyone.
+const COMING_UP_MILLIS: u32 = 2_000;
 /// Programs that close every descriptor they may have open walk up to the soft limit.
 const OPEN_FILES: (u64, u64) = (1 << 16, 1 << 20);
 
@@ -113,6 +116,11 @@ fn process(spec: &Spec) -> Value {
     })
 }
 
+/// The processor time of each period that a share comes to.
+pub(super) fn cpu_quota_us(millis: u32) -> u64 {
+    u64::from(millis.max(10)) * CPU_PERIOD_US / 1000
+}
+
 /// How many processes may be inside: what was asked for, as far as the memory reaches. A process costs the runtime about
 /// 0.6 MiB of the machine's own memory, whatever it does, and a machine that runs out of it there dies as a whole.
 fn process_limit(spec: &Spec) -> u64 {
@@ -158,7 +166,7 @@ fn resources(spec: &Spec) -> Value {
     json!({
         "cpu": {
             "period": CPU_PERIOD_US,
-            "quota": u64::from(limits.cpu_millis.max(10)) * CPU_PERIOD_US / 1000,
+            "quota": cpu_quota_us(limits.cpu_millis.max(COMING_UP_MILLIS)),
         },
         "memory": { "limit": limits.memory_bytes },
         // A backstop only: it counts the sandbox's own host tasks, about two for each process, and a machine that meets
@@ -196,7 +204,8 @@ mod tests {
     fn limits_are_those_asked_for() {
         let config = config(&spec(), "/helmr/mat_x-3");
         assert_eq!(config["linux"]["cgroupsPath"], "/helmr/mat_x-3");
-        assert_eq!(config["linux"]["resources"]["cpu"]["quota"], 150_000);
+        assert_eq!(config["linux"]["resources"]["cpu"]["quota"], 200_000);
+        assert_eq!(cpu_quota_us(1500), 150_000);
         assert_eq!(config["linux"]["resources"]["memory"]["limit"], 1 << 30);
         assert_eq!(config["linux"]["resources"]["pids"]["limit"], 1736);
         assert_eq!(config["process"]["rlimits"][0]["hard"], 512);

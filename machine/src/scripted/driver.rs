@@ -14,7 +14,7 @@ use super::fault::{Effect, Faults, Operation};
 use super::guest::Guest;
 use super::script::Step;
 use super::state::GuestState;
-use crate::{Attempt, Capabilities, Driver, Error, Presence, RuntimeIdentity, Spec, Stats};
+use crate::{Attempt, Capabilities, Driver, Error, Limits, Presence, RuntimeIdentity, Spec, Stats};
 
 const IMAGE_NAME: &str = "state.json";
 
@@ -50,6 +50,7 @@ impl std::fmt::Debug for World {
 struct Machine {
     guest: Arc<Guest>,
     life: AbortOnDropHandle<()>,
+    confined_to: Option<Limits>,
 }
 
 impl Scripted {
@@ -89,6 +90,12 @@ impl Scripted {
         self.world.machines().remove(attempt).is_some()
     }
 
+    /// The limits that a machine was held to after it had come up.
+    #[must_use]
+    pub fn confined_to(&self, attempt: &Attempt) -> Option<Limits> {
+        self.world.machines().get(attempt)?.confined_to
+    }
+
     /// Every attempt that exists now, running or paused.
     #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
@@ -121,8 +128,14 @@ impl World {
         );
         let guest = Arc::new(guest);
         let life = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&guest).live()));
-        self.machines()
-            .insert(attempt.clone(), Machine { guest, life });
+        self.machines().insert(
+            attempt.clone(),
+            Machine {
+                guest,
+                life,
+                confined_to: None,
+            },
+        );
     }
 
     fn guest(&self, operation: Operation, attempt: &Attempt) -> Result<Arc<Guest>, Error> {
@@ -298,6 +311,18 @@ impl Driver for Scripted {
             Ok(guest) if guest.is_paused() => Presence::Paused,
             Ok(_) => Presence::Running,
         })
+    }
+
+    async fn confine(&self, attempt: &Attempt, limits: &Limits) -> Result<(), Error> {
+        self.world
+            .perform(Operation::Confine, attempt, Duration::MAX, || {
+                self.world.guest(Operation::Confine, attempt)?;
+                if let Some(machine) = self.world.machines().get_mut(attempt) {
+                    machine.confined_to = Some(*limits);
+                }
+                Ok(())
+            })
+            .await
     }
 
     async fn stats(&self, attempt: &Attempt) -> Result<Stats, Error> {

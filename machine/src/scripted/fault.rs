@@ -12,6 +12,7 @@ pub enum Operation {
     Resume,
     Checkpoint,
     Restore,
+    Confine,
     Kill,
 }
 
@@ -54,6 +55,7 @@ impl Operation {
             Self::Resume => "resume",
             Self::Checkpoint => "checkpoint",
             Self::Restore => "restore",
+            Self::Confine => "confine",
             Self::Kill => "kill",
         }
     }

@@ -73,6 +73,29 @@ async fn a_program_over_the_memory_limit_dies_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_confined_machine_has_its_share_of_the_processor() {
+    const WATCHED: Duration = Duration::from_secs(2);
+    let rig = Gvisor::new().await;
+    let attempt = attempt(1);
+    let mut spec = spec(&rig, &attempt);
+    spec.limits.cpu_millis = 500;
+    let limits = spec.limits;
+    let mut live = Live::start_with(&rig, attempt, spec).await;
+    live.shell("echo started; while :; do :; done");
+    live.until_printed("started").await;
+    let driver = rig.driver();
+    driver.confine(&live.attempt, &limits).await.unwrap();
+    let used = async || driver.stats(&live.attempt).await.unwrap().cpu_us;
+    let before = used().await;
+    tokio::time::sleep(WATCHED).await;
+    let share = Duration::from_micros(used().await - before).as_secs_f64() / WATCHED.as_secs_f64();
+    // The period that was under way, and a noisy host.
+    assert!(share < 0.7, "{share}");
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fork_storm_meets_its_limit_before_and_after_a_restore() {
     let rig = Gvisor::new().await;
     let attempt = attempt(1);

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::tx::Engine;
@@ -43,6 +44,7 @@ impl Sqlite {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
              PRAGMA mmap_size = 0; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -65536;",
         )?;
+        prepare_once(&connection)?;
         migrate::sqlite(&mut connection)?;
         let (readers, queue) = mpsc::channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
@@ -51,7 +53,7 @@ impl Sqlite {
             connection.execute_batch(
                 "PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA busy_timeout = 5000;",
             )?;
-            connection.set_prepared_statement_cache_capacity(512);
+            prepare_once(&connection)?;
             let queue = Arc::clone(&queue);
             spawn(&format!("db-reader-{number}"), move || {
                 read_all(connection, &queue);
@@ -66,6 +68,7 @@ impl Sqlite {
     pub(super) fn open_in_memory() -> Result<Self> {
         let mut connection = Connection::open_in_memory()?;
         connection.execute_batch("PRAGMA foreign_keys = ON;")?;
+        prepare_once(&connection)?;
         migrate::sqlite(&mut connection)?;
         Ok(Self {
             writer: Self::start_writer(connection)?,
@@ -74,7 +77,6 @@ impl Sqlite {
     }
 
     fn start_writer(connection: Connection) -> Result<mpsc::Sender<Job>> {
-        connection.set_prepared_statement_cache_capacity(512);
         let (writer, queue) = mpsc::channel::<Job>(QUEUE);
         spawn("db-writer", move || write_all(connection, queue))?;
         Ok(writer)
@@ -127,6 +129,14 @@ impl Sqlite {
         queue(self.readers.as_ref().unwrap_or(&self.writer), job).await?;
         answered.await.map_err(|_| closed())?
     }
+}
+
+/// Has every statement prepared once. Otherwise those that a bound value might match to a partial index are planned anew
+/// with each value, which takes longer than carrying them out; the plans that are tested know no values.
+pub(super) fn prepare_once(connection: &Connection) -> Result<()> {
+    connection.set_prepared_statement_cache_capacity(512);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// SQLite's log needs shared memory and locks that work, which network filesystems do not give it.
@@ -222,7 +232,7 @@ fn read_all(connection: Connection, queue: &Mutex<mpsc::Receiver<Job>>) {
     }
 }
 
-fn command(tx: &Tx, text: &'static str) -> Result<()> {
+pub(super) fn command(tx: &Tx, text: &'static str) -> Result<()> {
     match &tx.engine {
         Engine::Sqlite(connection) => {
             connection.prepare_cached(text)?.execute([])?;
@@ -232,7 +242,7 @@ fn command(tx: &Tx, text: &'static str) -> Result<()> {
     }
 }
 
-fn in_savepoint<Input, T>(
+pub(super) fn in_savepoint<Input, T>(
     tx: &mut Tx,
     input: &Input,
     body: &impl for<'a> Fn(&'a mut Tx, &'a Input) -> Work<'a, T>,
@@ -248,7 +258,7 @@ fn in_savepoint<Input, T>(
 }
 
 /// Runs a transaction's body to its end, which is one poll away, and keeps a panic in it from taking the thread.
-fn poll_once<'a, T>(body: impl FnOnce() -> Work<'a, T>) -> Result<T> {
+pub(super) fn poll_once<'a, T>(body: impl FnOnce() -> Work<'a, T>) -> Result<T> {
     let polled = catch_unwind(AssertUnwindSafe(|| {
         body()
             .as_mut()

@@ -3,7 +3,7 @@
 use helmr_domain::Moment;
 use helmr_domain::lease::{self as lease_domain, State as LeaseState};
 use helmr_domain::machine::{Command, Effect, State, decide};
-use helmr_domain::run;
+use helmr_domain::{Timestamp, run};
 
 use super::row::{self, MachineRow};
 use crate::db::Tx;
@@ -54,6 +54,8 @@ fn enter(machine: &mut MachineRow, next: State, at: Moment) {
         State::Live => {
             machine.live_at = Some(at.now);
             machine.failed_wakes = 0;
+            // Whatever was put off is not, also if the clock is set back.
+            machine.not_before = Timestamp::from_micros(0);
         }
         State::Parked { .. } => {
             // Back from a wake that failed, it has been parked all the time.

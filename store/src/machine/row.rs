@@ -59,8 +59,7 @@ sql! {
             epoch, driver, spec, cpu_millis, memory_mib, protocol, base_version_id, touched,
             leaving, failed_wakes, not_before_at, requested_at
         )
-        VALUES ($1, $2, $3, $4, $5, 'preparing', $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, $14,
-            $14)";
+        VALUES ($1, $2, $3, $4, $5, 'preparing', $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, 0, $14)";
 
     SAVE = "UPDATE materializations
         SET state = $2, checkpoint_id = $3, worker_id = $4, epoch = $5, leaving = $6,

@@ -25,7 +25,7 @@ sql! {
             metadata, priority, queue, queue_limit, queue_key, provenance, consumed, entries,
             created_at
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', 1, $12, $12, $13, 0, 0, 0,
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued', 1, $12, 0, $13, 0, 0, 0,
             $14, $15, '{}', $16, $17, $18, $19, $20, 0, 0, $12)";
 }
 

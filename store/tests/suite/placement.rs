@@ -26,6 +26,20 @@ on_both! {
         assert_eq!((placement.state, placement.reason), ("preparing", None));
     }
 
+    async fn a_clock_that_is_set_back_holds_up_no_start_and_no_wake(world) {
+        let hour = Duration::from_secs(3_600);
+        world.start("plain").await?;
+        let back = Duration::from_micros(-hour.as_micros());
+        world.advance(back);
+        assert_eq!(world.place().await?.len(), 1);
+        let live = world.live("plain").await?;
+        world.wait(&live, 1, World::messages(None)).await?;
+        world.park(&live).await?;
+        world.advance(back);
+        world.send(live.session, &json!(1), None).await?;
+        assert_eq!(world.place().await?.len(), 1);
+    }
+
     async fn a_worker_that_is_not_heard_of_gets_nothing(world) {
         let started = world.start("plain").await?;
         world.advance(Duration::from_secs(60));

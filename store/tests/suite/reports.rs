@@ -1,7 +1,7 @@
 //! Workers' reports come again, or too late.
 
 use anyhow::{Context, Result};
-use helmr_domain::Epoch;
+use helmr_domain::{Epoch, Refusal};
 use helmr_store::Error;
 use helmr_store::worker::{
     self, Deliver, Finish, Finished, MachineReport, RunFence, Stopped, WaitFor,
@@ -9,7 +9,7 @@ use helmr_store::worker::{
 use serde_json::json;
 
 use crate::on_both;
-use crate::world::{Live, World};
+use crate::world::{Live, World, fresh};
 
 /// The same run as a worker sees it that has lost the lease.
 fn stale(live: &Live) -> Live {
@@ -124,12 +124,42 @@ on_both! {
     async fn an_attempt_that_is_over_is_refused(world) {
         let live = world.live("plain").await?;
         let later = RunFence { attempt: 2, ..live.fence };
-        let refused = worker::run_started(&world.store, later, world.at()).await;
-        assert!(matches!(refused, Err(Error::Stale)), "{refused:?}");
+        // Not stale: that would tell the worker that the machine is another's, with all that runs in it.
+        let over = |refused: Option<Error>| {
+            assert!(
+                matches!(refused, Some(Error::Refused(Refusal::RunNotInState { .. }))),
+                "{refused:?}"
+            );
+        };
+        over(worker::run_started(&world.store, later, world.at()).await.err());
         world.succeed(&live).await?;
         let input = world.wait_input(&live, 1, World::messages(None));
-        let refused = worker::register_wait(&world.store, input).await;
-        assert!(matches!(refused, Err(Error::Stale)), "{refused:?}");
+        over(worker::register_wait(&world.store, input).await.err());
+        over(worker::run_started(&world.store, live.fence, world.at()).await.err());
+        over(worker::run_input(&world.store, live.fence).await.err());
+    }
+
+    async fn a_machine_whose_park_was_given_up_unheard_stops_all_the_same(world) {
+        let live = world.live("plain").await?;
+        world.wait(&live, 1, World::messages(None)).await?;
+        worker::machine_parking(&world.store, world.machine(&live)).await?;
+        // The worker is killed here; the next one adopts a machine that it takes for live.
+        let busy = worker::machine_stopping(&world.store, world.machine(&live)).await;
+        assert!(matches!(busy, Err(Error::Refused(Refusal::MachineBusy))), "{busy:?}");
+        world.succeed(&live).await?;
+        worker::machine_stopping(&world.store, world.machine(&live)).await?;
+        worker::machine_stopped(&world.store, stopped(&world, &live)).await?;
+    }
+
+    async fn an_adopted_machine_that_was_about_to_park_is_live_again(world) {
+        let live = world.live("plain").await?;
+        world.wait(&live, 1, World::messages(None)).await?;
+        worker::machine_parking(&world.store, world.machine(&live)).await?;
+        worker::machine_live(&world.store, world.machine(&live)).await?;
+        let mut other = world.start_input("plain").await?;
+        other.workspace = Some(live.workspace);
+        fresh(helmr_store::sessions::start(&world.store, other).await?)?;
+        assert_eq!(world.place().await?.len(), 1, "a run may join it");
     }
 
     async fn repeated_reports_have_one_effect(world) {

@@ -89,7 +89,11 @@ impl<D: Driver> Tenure<D> {
             }
             Phase::Live {
                 confirmed: true, ..
-            } => self.remove_images_but(None),
+            } => {
+                self.remove_images_but(None);
+                // The earlier worker may have told that it parks or stops, and not noted that any more.
+                self.reports.live().await?;
+            }
             Phase::Starting | Phase::Restoring { .. } | Phase::Parked { .. } | Phase::Stopping => {}
         }
         Ok(())

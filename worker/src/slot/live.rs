@@ -33,6 +33,7 @@ impl<D: Driver> Tenure<D> {
         loop {
             let directive = self.directive.borrow_and_update().clone();
             self.freeze_or_thaw(machine, &directive).await?;
+            self.confine(machine).await;
             let mut until = None;
             if !machine.frozen {
                 if let Some(assignment) = &directive.assignment {
@@ -51,6 +52,9 @@ impl<D: Driver> Tenure<D> {
                     }
                     Step::Stay { until: None } => {}
                 }
+            }
+            if let Some(then) = machine.confine_at {
+                until = Some(until.map_or(then, |until| until.min(then)));
             }
             // Every arm is cancel-safe: channels, timers and sets of tasks.
             tokio::select! {

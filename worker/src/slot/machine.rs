@@ -25,6 +25,9 @@ use crate::report::RunKey;
 /// How long pausing and resuming may take: both are a signal to a process.
 pub(super) const PAUSE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a machine that has greeted is still coming up: its first process loads its program.
+const COMES_UP_WITHIN: Duration = Duration::from_secs(1);
+
 pub(super) struct Machine {
     pub(super) attempt: Attempt,
     pub(super) link: Link,
@@ -32,6 +35,8 @@ pub(super) struct Machine {
     pub(super) heard: mpsc::Receiver<Heard>,
     /// The driver's start or restore, which may still be at its last words when the guest has greeted.
     bringing: Option<Bringing>,
+    /// When the machine, up for a while, is held to its share of the processor; `None` once it is.
+    pub(super) confine_at: Option<Instant>,
     /// Every process inside stands still because the lease is about to end.
     pub(super) frozen: bool,
     /// Outcomes handed to the guest and not yet known to the control plane.
@@ -122,6 +127,14 @@ impl<D: Driver> Tenure<D> {
             link,
             relay,
             heard,
+            confine_at: Some(
+                Instant::now()
+                    + if bringing.is_some() {
+                        COMES_UP_WITHIN
+                    } else {
+                        Duration::ZERO
+                    },
+            ),
             bringing,
             frozen: false,
             deliveries: JoinSet::new(),
@@ -148,6 +161,26 @@ impl<D: Driver> Tenure<D> {
             .driver
             .resume(&machine.attempt, PAUSE_WITHIN)
             .await
+    }
+
+    /// Holds a machine that is up to its share of the processor, once it is time.
+    pub(super) async fn confine(&self, machine: &mut Machine) {
+        let now = Instant::now();
+        if machine.confine_at.is_none_or(|then| then > now) {
+            return;
+        }
+        machine.confine_at = Some(now + COMES_UP_WITHIN);
+        // An adopted machine may have to wait for its assignment.
+        let Some(assignment) = self.assignment() else {
+            return;
+        };
+        let limits = super::spec::limits(&assignment.machine);
+        match self.base.driver.confine(&machine.attempt, &limits).await {
+            Ok(()) => machine.confine_at = None,
+            Err(error) => {
+                tracing::warn!(machine = machine.attempt.container(), %error, "a machine was not held to its limits; again");
+            }
+        }
     }
 
     /// Whether the machine is still there. If that cannot be told, it is.

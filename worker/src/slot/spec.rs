@@ -30,16 +30,20 @@ impl<D: Driver> Tenure<D> {
             mount_path: machine.mount_path.clone(),
             host_name: host_name(&self.record.workspace_id.to_string()),
             env: environment(&machine.env),
-            limits: Limits {
-                cpu_millis: machine.cpu_millis,
-                memory_bytes: machine.memory_bytes,
-                processes: machine.processes,
-            },
+            limits: limits(machine),
         };
         std::fs::create_dir_all(&spec.host_dir)
             .and_then(|()| std::fs::create_dir_all(&spec.bundles_dir))
             .map_err(|error| Ending::host("make the machine's directories", &error))?;
         Ok(spec)
+    }
+}
+
+pub(super) fn limits(machine: &MachineAssignment) -> Limits {
+    Limits {
+        cpu_millis: machine.cpu_millis,
+        memory_bytes: machine.memory_bytes,
+        processes: machine.processes,
     }
 }
 

@@ -56,6 +56,22 @@ async fn a_start_that_the_runtime_refuses_once_is_tried_again() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_machine_that_has_come_up_is_held_to_its_share_of_the_processor() -> Result<()> {
+    let world = World::new(|_| crate::park::waits(600_000)).await?;
+    world.driver.inject(Operation::Confine, Effect::Fail);
+    world.control.add_run(world.run(1)).await?;
+    world.control.until_machine(Machine::Live).await?;
+    let attempt = world.driver.attempts()[0].clone();
+    let limits = |world: &World| world.driver.confined_to(&attempt);
+    assert_eq!(limits(&world), None, "it still comes up");
+    world
+        .until("it is confined", |world| {
+            limits(world).is_some_and(|limits| limits.cpu_millis > 0)
+        })
+        .await
+}
+
+#[tokio::test]
 async fn a_machine_that_cannot_start_is_reported_and_leaves_nothing() -> Result<()> {
     let world = World::new(|_| vec![]).await?;
     world.driver.inject(Operation::Start, Effect::Fail);

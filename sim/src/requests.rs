@@ -1,0 +1,451 @@
+//! What people and programs outside ask for, and what each may be answered.
+
+use std::sync::Arc;
+
+use helmr_domain::{
+    CanonicalJson, Duration, Moment, Refusal, RunId, SessionId, Timestamp, TokenId, WorkspaceId,
+};
+use helmr_store::idempotency::{Idempotency, Kept};
+use helmr_store::sessions::RunOptions;
+use helmr_store::{Error, runs, sessions, streams, tokens};
+use serde_json::{Value, json};
+
+use crate::base::INPUT;
+use crate::plan::SECOND;
+use crate::ready;
+use crate::violation::{Checked, broken, hold};
+use crate::world::{Actor, World};
+
+/// One request, with what makes it recognisable.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) nonce: u64,
+    pub(crate) key: Option<u64>,
+    pub(crate) ask: Ask,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Ask {
+    Start {
+        task: usize,
+        external: Option<u8>,
+        payload: u8,
+        workspace: Option<WorkspaceId>,
+        expires_in: Option<i64>,
+        max_duration: Option<i64>,
+    },
+    Send {
+        session: SessionId,
+        correlation: Option<u8>,
+        record_key: Option<u8>,
+    },
+    Complete {
+        token: TokenId,
+        data: u8,
+    },
+    CancelToken(TokenId),
+    CancelRun(RunId),
+    CancelSession(SessionId),
+    Close(SessionId),
+    Retry(RunId),
+}
+
+impl Request {
+    /// Whether a client may ask again without another effect.
+    pub(crate) fn may_repeat(&self) -> bool {
+        match &self.ask {
+            Ask::Start { .. } | Ask::Retry(_) => self.key.is_some(),
+            Ask::Send { record_key, .. } => self.key.is_some() || record_key.is_some(),
+            Ask::Complete { .. }
+            | Ask::CancelToken(_)
+            | Ask::CancelRun(_)
+            | Ask::CancelSession(_)
+            | Ask::Close(_) => true,
+        }
+    }
+}
+
+fn idempotency<T: 'static>(request: &Request, answer: fn(&T) -> Value) -> Option<Idempotency<T>> {
+    let key = request.key?;
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&request.nonce.to_be_bytes());
+    Some(Idempotency {
+        key: key.to_string(),
+        request_hash: hash,
+        sealed: None,
+        answer: Arc::new(answer),
+    })
+}
+
+impl World<'_> {
+    /// The next request of some client.
+    pub(crate) fn draw_request(&mut self) -> Request {
+        self.nonces += 1;
+        let nonce = self.nonces;
+        let sessions: Vec<SessionId> = self.shadow.sessions.keys().copied().collect();
+        let tokens: Vec<TokenId> = self.shadow.tokens.keys().copied().collect();
+        let runs: Vec<RunId> = self.shadow.runs.keys().copied().collect();
+        let workspaces: Vec<WorkspaceId> = self.shadow.workspaces.keys().copied().collect();
+        let dice = &mut self.dice;
+        let key = match dice.roll(4) {
+            0 => None,
+            // Someone uses a key twice.
+            1 if dice.roll(4) == 0 => Some(dice.roll(3)),
+            _ => Some(nonce + 100),
+        };
+        let session = dice.pick(&sessions).copied();
+        let recent = |dice: &mut crate::dice::Dice, tokens: &[TokenId]| {
+            let from = tokens.len().saturating_sub(4);
+            dice.pick(&tokens[from..]).copied()
+        };
+        let ask = match (dice.roll(20), session) {
+            (0..=2, _) | (_, None) => Ask::Start {
+                task: dice.index(3),
+                external: (dice.roll(3) == 0).then(|| u8::from(dice.roll(2) == 0)),
+                payload: u8::from(dice.roll(4) == 0),
+                workspace: if dice.roll(4) == 0 {
+                    dice.pick(&workspaces).copied()
+                } else {
+                    None
+                },
+                expires_in: (dice.roll(6) == 0).then(|| dice.span(SECOND, 30 * SECOND)),
+                max_duration: (dice.roll(4) == 0).then(|| dice.span(2 * SECOND, 10 * SECOND)),
+            },
+            (3..=8, Some(session)) => Ask::Send {
+                session,
+                correlation: (dice.roll(2) == 0).then(|| u8::from(dice.roll(2) == 0)),
+                record_key: (dice.roll(3) == 0).then(|| u8::from(dice.roll(2) == 0)),
+            },
+            (9..=14, Some(session)) => match recent(dice, &tokens) {
+                Some(token) => Ask::Complete {
+                    token,
+                    data: u8::from(dice.roll(4) == 0),
+                },
+                None => Ask::Send {
+                    session,
+                    correlation: None,
+                    record_key: None,
+                },
+            },
+            (15, Some(session)) => match recent(dice, &tokens) {
+                Some(token) => Ask::CancelToken(token),
+                None => Ask::Close(session),
+            },
+            (16, Some(session)) => match dice.pick(&runs) {
+                Some(run) => Ask::CancelRun(*run),
+                None => Ask::Close(session),
+            },
+            (17, Some(session)) => match dice.pick(&runs) {
+                Some(run) => Ask::Retry(*run),
+                None => Ask::Close(session),
+            },
+            (18, Some(session)) if dice.roll(2) == 0 => Ask::CancelSession(session),
+            (_, Some(session)) => Ask::Close(session),
+        };
+        Request { nonce, key, ask }
+    }
+
+    /// Carries a request out and checks the answer. The client learns of it if the answer arrives.
+    pub(crate) fn carry_out(&mut self, request: &Request) -> Checked {
+        let at = self.moment();
+        let before = self.shadow.sessions.len();
+        let refusal = match &request.ask {
+            Ask::Start { .. } => self.start(request, at)?,
+            Ask::Send { .. } => self.send(request, at)?,
+            Ask::Complete { token, data } => self.complete(*token, *data, at)?,
+            Ask::CancelToken(token) => self.cancel_token(*token, at)?,
+            Ask::CancelRun(run) => {
+                let done = ready(runs::cancel(&self.base.store, self.base.scope, *run, at));
+                self.after(Actor::Client, done)?.err()
+            }
+            Ask::CancelSession(session) => {
+                let done = ready(sessions::cancel(
+                    &self.base.store,
+                    self.base.scope,
+                    *session,
+                    at,
+                ));
+                self.after(Actor::Client, done)?.err()
+            }
+            Ask::Close(session) => {
+                let done = ready(sessions::close(
+                    &self.base.store,
+                    self.base.scope,
+                    *session,
+                    at,
+                ));
+                self.after(Actor::Client, done)?.err()
+            }
+            Ask::Retry(run) => self.retry(request, *run, at)?,
+        };
+        if refusal.is_some() {
+            hold!(
+                !self.shadow.step.changed,
+                "what is refused changes nothing",
+                "{request:?}: {refusal:?}"
+            );
+        }
+        hold!(
+            self.shadow.sessions.len() <= before + 1 && self.shadow.step.runs.len() <= 1,
+            "every accepted call has one effect",
+            "{request:?}"
+        );
+        Ok(())
+    }
+
+    /// The first time that a key is used, its request is the one whose answer is kept.
+    fn first_under_key(&mut self, request: &Request, fresh: bool) -> Checked {
+        let Some(key) = request.key else {
+            return Ok(());
+        };
+        let first = self.truth.keys.get(&key).copied();
+        if fresh {
+            hold!(
+                first.is_none(),
+                "every accepted call has one effect",
+                "{request:?} was carried out again; its key is that of request {first:?}"
+            );
+            self.truth.keys.insert(key, request.nonce);
+        } else {
+            hold!(
+                first == Some(request.nonce),
+                "every accepted call has one effect",
+                "{request:?} was answered with another's answer: {first:?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, request: &Request, at: Moment) -> Checked<Option<Refusal>> {
+        let Ask::Start {
+            task,
+            external,
+            payload,
+            workspace,
+            expires_in,
+            max_duration,
+        } = &request.ask
+        else {
+            return Ok(None);
+        };
+        let input = sessions::Start {
+            at,
+            scope: self.base.scope,
+            task: self.base.tasks[*task],
+            external_id: external.map(|number| format!("external-{number}")),
+            payload: CanonicalJson::try_from(&json!(payload)).ok(),
+            workspace: *workspace,
+            metadata: json!({"request": request.nonce}),
+            tags: Vec::new(),
+            expires_at: expires_in.map(|span| Timestamp::from_micros(at.now.as_micros() + span)),
+            run: RunOptions {
+                max_duration: max_duration.map(Duration::from_micros),
+                ..RunOptions::default()
+            },
+            provenance: json!({}),
+            idempotency: idempotency(request, |started: &sessions::Started| json!(started.run.id)),
+        };
+        let open_before = external.and_then(|number| self.open_session(number));
+        let expected = open_before
+            .filter(|(_, expires)| expires.is_none_or(|at_us| at.now.as_micros() < at_us));
+        let done = ready(sessions::start(&self.base.store, input));
+        match self.after(Actor::Client, done)? {
+            Ok(Kept::Fresh(started)) => {
+                self.first_under_key(request, true)?;
+                hold!(
+                    started.reused == (expected.map(|(id, _)| id) == Some(started.session.id)),
+                    "an open session is reused by its external id",
+                    "{request:?} gave {} and {expected:?} was open",
+                    started.session.id
+                );
+                hold!(
+                    self.shadow.step.sessions.len() == usize::from(!started.reused),
+                    "every accepted call has one effect",
+                    "{request:?} made {:?}",
+                    self.shadow.step.sessions
+                );
+                Ok(None)
+            }
+            Ok(Kept::Replayed { .. }) => {
+                self.first_under_key(request, false)?;
+                hold!(
+                    !self.shadow.step.changed,
+                    "every accepted call has one effect",
+                    "{request:?} again changed something"
+                );
+                Ok(None)
+            }
+            Err(refusal) => Ok(Some(refusal)),
+        }
+    }
+
+    fn open_session(&self, number: u8) -> Option<(SessionId, Option<i64>)> {
+        let name = format!("external-{number}");
+        let mut sessions = self.shadow.sessions.values();
+        sessions
+            .find(|session| session.status == "open" && session.external_id.as_ref() == Some(&name))
+            .map(|session| (session.id, session.expires_at))
+    }
+
+    fn send(&mut self, request: &Request, at: Moment) -> Checked<Option<Refusal>> {
+        let Ask::Send {
+            session,
+            correlation,
+            record_key,
+        } = &request.ask
+        else {
+            return Ok(None);
+        };
+        let Ok(stream) = INPUT.parse() else {
+            return Ok(None);
+        };
+        let data = json!({"request": request.nonce});
+        let input = streams::SendInput {
+            at,
+            scope: self.base.scope,
+            session: *session,
+            record: streams::NewRecord {
+                stream,
+                data: data.clone(),
+                correlation_id: correlation.map(|number| format!("c{number}")),
+                content_type: "application/json".to_owned(),
+                idempotency_key: record_key.map(|number| format!("k{number}")),
+            },
+            public_token: None,
+            idempotency: idempotency(request, |sent: &streams::Sent| json!(sent.record.sequence)),
+        };
+        let done = ready(streams::send_input(&self.base.store, input));
+        match self.after(Actor::Client, done)? {
+            Ok(Kept::Fresh(sent)) => {
+                let made = self.shadow.step.records.len();
+                hold!(
+                    made == usize::from(!sent.existed),
+                    "every accepted call has one effect",
+                    "{request:?} made {made} records"
+                );
+                if !sent.existed {
+                    self.first_under_key(request, true)?;
+                    let again = self.truth.sent.insert(request.nonce, sent.record.sequence);
+                    hold!(
+                        again.is_none() || !request.may_repeat(),
+                        "every accepted call has one effect",
+                        "{request:?} is record {again:?} and {}",
+                        sent.record.sequence
+                    );
+                }
+                hold!(
+                    sent.record.data == data,
+                    "every accepted call has one effect",
+                    "{request:?} was taken for {:?}",
+                    sent.record
+                );
+                Ok(None)
+            }
+            Ok(Kept::Replayed { answer, .. }) => {
+                self.first_under_key(request, false)?;
+                let first = self.truth.sent.get(&request.nonce).copied();
+                hold!(
+                    !self.shadow.step.changed && answer.as_u64() == first,
+                    "every accepted call has one effect",
+                    "{request:?} was {first:?} and is {answer}"
+                );
+                Ok(None)
+            }
+            Err(refusal) => Ok(Some(refusal)),
+        }
+    }
+
+    fn complete(&mut self, token: TokenId, data: u8, at: Moment) -> Checked<Option<Refusal>> {
+        let Ok(data) = CanonicalJson::try_from(&json!({"data": data})) else {
+            return Ok(None);
+        };
+        let Some(before) = self.shadow.tokens.get(&token).cloned() else {
+            return Ok(None);
+        };
+        let input = tokens::Complete {
+            at,
+            scope: self.base.scope,
+            token,
+            data: data.clone(),
+            public_token: None,
+        };
+        let done = ready(tokens::complete(&self.base.store, input));
+        let done = self.after(Actor::Client, done)?;
+        let due = at.now.as_micros() >= before.timeout_at;
+        let same = before.data.as_deref() == Some(data.as_str());
+        let fits = match (before.status.as_str(), &done) {
+            ("pending", Ok(completion)) => {
+                !due && !completion.already_completed && self.shadow.step.changed
+            }
+            ("completed", Ok(completion)) => {
+                same && completion.already_completed && !self.shadow.step.changed
+            }
+            ("pending", Err(Refusal::TokenExpired)) => due,
+            ("expired", Err(Refusal::TokenExpired))
+            | ("cancelled", Err(Refusal::TokenCancelled)) => true,
+            ("completed", Err(Refusal::TokenCompletionConflict)) => !same,
+            _ => false,
+        };
+        hold!(
+            fits,
+            "no double completion",
+            "{before:?} was asked to be {} at {}: {done:?}",
+            data.as_str(),
+            at.now.as_micros()
+        );
+        Ok(done.err())
+    }
+
+    fn cancel_token(&mut self, token: TokenId, at: Moment) -> Checked<Option<Refusal>> {
+        let done = ready(tokens::cancel(&self.base.store, self.base.scope, token, at));
+        Ok(self.after(Actor::Client, done)?.err())
+    }
+
+    fn retry(&mut self, request: &Request, run: RunId, at: Moment) -> Checked<Option<Refusal>> {
+        let input = runs::Retry {
+            at,
+            scope: self.base.scope,
+            run,
+            provenance: json!({}),
+            idempotency: idempotency(request, |run: &runs::Run| json!(run.id)),
+        };
+        let done = ready(runs::start_retry(&self.base.store, input));
+        match self.after(Actor::Client, done)? {
+            Ok(Kept::Fresh(_)) => {
+                self.first_under_key(request, true)?;
+                hold!(
+                    self.shadow.step.runs.len() == 1,
+                    "every accepted call has one effect",
+                    "{request:?}"
+                );
+                Ok(None)
+            }
+            Ok(Kept::Replayed { .. }) => {
+                self.first_under_key(request, false)?;
+                hold!(
+                    !self.shadow.step.changed,
+                    "every accepted call has one effect",
+                    "{request:?} again changed something"
+                );
+                Ok(None)
+            }
+            Err(refusal) => Ok(Some(refusal)),
+        }
+    }
+
+    /// Takes in what an operation did. A refusal is an answer; anything else that failed is a finding.
+    pub(crate) fn after<T>(
+        &mut self,
+        actor: Actor,
+        done: Result<T, Error>,
+    ) -> Checked<Result<T, Refusal>> {
+        self.settle(actor)?;
+        match done {
+            Ok(value) => Ok(Ok(value)),
+            Err(Error::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Error::Stale) => Ok(Err(Refusal::StaleLease)),
+            Err(Error::NotFound(_)) => Ok(Err(Refusal::WaitOver)),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+}
