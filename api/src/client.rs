@@ -8,6 +8,7 @@ mod deployments;
 mod error;
 mod follow;
 mod images;
+mod public_tokens;
 mod request;
 mod runs;
 mod scope;

@@ -13,6 +13,9 @@ use crate::clock::{look_again, now_us, work};
 use crate::figures::Samples;
 use crate::results;
 
+/// What a round leaves to be done, such as the capture at a run's end, is no part of the next one.
+const SETTLES_WITHIN: Duration = Duration::from_millis(500);
+
 #[derive(Default)]
 struct Measured {
     start: Samples,
@@ -31,7 +34,9 @@ pub(crate) async fn run(rounds: u32) -> Result<()> {
     let (mut helmr, mut bare) = (Measured::default(), Measured::default());
     // The first round of each warms caches and does not count.
     for round in 0..=rounds {
+        tokio::time::sleep(SETTLES_WITHIN).await;
         let by_hand = tokio::task::block_in_place(|| bare_round(&image))?;
+        tokio::time::sleep(SETTLES_WITHIN).await;
         let by_helmr = helmr_round(&server)
             .await
             .with_context(|| format!("round {round}"))?;

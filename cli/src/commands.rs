@@ -3,8 +3,10 @@
 mod completions;
 mod deploy;
 mod deployment;
+mod events;
 mod image;
 mod page;
+mod public_token;
 mod run;
 mod sandbox;
 mod session;
@@ -48,6 +50,10 @@ pub enum Command {
     #[command(subcommand)]
     Token(token::Command),
 
+    /// Public access tokens: a browser's right to one token or one stream
+    #[command(subcommand)]
+    PublicToken(public_token::Command),
+
     /// Base images of sandboxes
     #[command(subcommand)]
     Image(image::Command),
@@ -77,6 +83,7 @@ impl Command {
             Self::Session(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
+            Self::PublicToken(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
             Self::Whoami => whoami::run(context).await,

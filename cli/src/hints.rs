@@ -60,6 +60,7 @@ fn of_code(code: Code) -> Option<&'static str> {
         Code::SessionNotFound => "`helmr session list` shows the sessions",
         Code::RunNotFound => "`helmr run list` shows the runs",
         Code::TokenNotFound => "`helmr token list` shows the tokens",
+        Code::PublicTokenNotFound => "`helmr public-token list` shows the public access tokens",
         Code::StreamNotFound => "`helmr session get` shows the session's streams",
         Code::SessionFingerprintMismatch => {
             "an open session has this external id with another task, workspace or payload: close it, or use another id"

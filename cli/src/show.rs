@@ -4,6 +4,7 @@ pub(crate) mod deployment;
 pub(crate) mod event;
 pub(crate) mod image;
 pub(crate) mod log;
+pub(crate) mod public_token;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod scope;

@@ -14,6 +14,6 @@ mod tools;
 
 pub use cli::{Cli, Outcome};
 pub use machines::Machines;
-pub use program::{Program, sdk_program};
+pub use program::{Program, chromium, sdk_program};
 pub use server::{Options, Server};
 pub use tools::{binary, poll_until, repository};

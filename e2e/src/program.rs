@@ -27,31 +27,41 @@ pub struct Program {
     folder: tempfile::TempDir,
 }
 
-/// Starts `script`, a path in the checkout, with everything that lies in its folder beside it.
+/// What programs may import besides the SDK. The SDK's own dependencies, as an installation of it would bring them, and
+/// what drives a browser.
+const MODULES: [&str; 2] = ["esbuild", "playwright-core"];
+
+/// Starts `script` in a copy of `project`, a folder of the checkout.
 ///
 /// # Errors
 /// If Node or the SDK's package is missing: then with the command that makes them.
 pub fn sdk_program(
-    script: &Path,
+    project: &str,
+    script: &str,
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<Program> {
-    let name = script.display().to_string();
-    let script = repository().join(script);
-    let (Some(source), Some(file)) = (script.parent(), script.file_name()) else {
-        bail!("{name} is no path of a program");
-    };
+    let name = format!("{project}/{script}");
+    let parent = repository().join("target/e2e");
+    fs::create_dir_all(&parent)?;
     let folder = tempfile::Builder::new()
         .prefix("helmr-e2e-program-")
-        .tempdir_in(repository().join("target/e2e"))?;
+        .tempdir_in(parent)?;
     let home = folder.path().join("program");
     run(std::process::Command::new("cp")
         .arg("-r")
-        .arg(source)
+        .arg(repository().join(project))
         .arg(&home))?;
-    unpack_sdk(&folder.path().join("node_modules/@helmr/sdk"))?;
+    let modules = folder.path().join("node_modules");
+    unpack_sdk(&modules.join("@helmr/sdk"))?;
+    for module in MODULES {
+        let installed = repository()
+            .join("sdk/typescript/node_modules")
+            .join(module);
+        std::os::unix::fs::symlink(installed, modules.join(module))?;
+    }
     let mut child = Command::new(node()?)
-        .arg(home.join(file))
+        .arg(home.join(script))
         .args(arguments)
         .envs(environment.iter().copied())
         .current_dir(&home)
@@ -75,14 +85,21 @@ impl Server {
     ///
     /// # Errors
     /// As [`sdk_program`].
-    pub fn program(&self, name: &str, arguments: &[&str]) -> Result<Program> {
-        let script = Path::new("e2e/programs").join(name);
+    pub fn program(&self, script: &str, arguments: &[&str]) -> Result<Program> {
+        self.program_of("e2e/programs", script, arguments)
+    }
+
+    /// Starts a program of another folder of the checkout, signed in to this server.
+    ///
+    /// # Errors
+    /// As [`sdk_program`].
+    pub fn program_of(&self, project: &str, script: &str, arguments: &[&str]) -> Result<Program> {
         let url = self.url();
         let environment = [
             ("HELMR_API_URL", url.as_str()),
             ("HELMR_API_KEY", self.api_key()),
         ];
-        sdk_program(&script, arguments, &environment)
+        sdk_program(project, script, arguments, &environment)
     }
 }
 
@@ -137,6 +154,21 @@ impl Program {
     fn complaints(&self) -> String {
         fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
     }
+}
+
+/// A Chromium.
+///
+/// # Errors
+/// Says how to get one.
+pub fn chromium() -> Result<PathBuf> {
+    let found = std::process::Command::new("which")
+        .args(["chromium", "chromium-browser", "google-chrome"])
+        .output()?;
+    let found = String::from_utf8(found.stdout)?;
+    let Some(first) = found.lines().next() else {
+        bail!("there is no Chromium in PATH: run `script/setup --tests`");
+    };
+    Ok(PathBuf::from(first))
 }
 
 fn node() -> Result<PathBuf> {

@@ -387,3 +387,369 @@ async fn completions_know_the_commands() -> Result<()> {
     }
     Ok(())
 }
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+struct Asked {
+    /// `POST /api/v1/tokens?limit=1`.
+    line: String,
+    key: Option<String>,
+    body: Value,
+}
+
+fn header(request: &axum::extract::Request, name: &str) -> Option<String> {
+    let value = request.headers().get(name)?.to_str().ok()?;
+    Some(value.to_owned())
+}
+
+type Answers = fn(&str) -> Option<Value>;
+
+/// A server that answers by the request's line, and what it was asked.
+async fn recording(answers: Answers) -> Result<(Bench, Arc<Mutex<Vec<Asked>>>)> {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&asked);
+    let handler = move |request: axum::extract::Request| {
+        let kept = Arc::clone(&kept);
+        async move {
+            let line = format!("{} {}", request.method(), request.uri());
+            let (key, accept) = (
+                header(&request, "idempotency-key"),
+                header(&request, "accept"),
+            );
+            let bytes = axum::body::to_bytes(request.into_body(), 1 << 20)
+                .await
+                .unwrap_or_default();
+            let answer = answers(&line);
+            if let Ok(mut kept) = kept.lock() {
+                kept.push(Asked {
+                    line,
+                    key,
+                    body: serde_json::from_slice(&bytes).unwrap_or_default(),
+                });
+            }
+            match answer {
+                Some(item) if accept.as_deref() == Some("text/event-stream") => {
+                    let text = format!("id: 9\ndata: {item}\n\nevent: end\ndata: {{}}\n\n");
+                    ([("content-type", "text/event-stream")], text).into_response()
+                }
+                Some(answer) => json_of(&answer),
+                None => StatusCode::IM_A_TEAPOT.into_response(),
+            }
+        }
+    };
+    let bench = Bench::serve(Router::new().fallback(handler)).await?;
+    Ok((bench, asked))
+}
+
+fn all(asked: &Mutex<Vec<Asked>>) -> Vec<Asked> {
+    asked.lock().map(|asked| asked.clone()).unwrap_or_default()
+}
+
+fn session() -> Value {
+    json!({
+        "id": SESSION, "external_id": null, "task": "release", "deployment_id": "dep_00000000000000000000000000",
+        "workspace_id": "ws_00000000000000000000000000", "status": "open", "activity": "idle", "current_run_id": null,
+        "metadata": {}, "tags": ["a"], "expires_at": null, "result": null, "error": null,
+        "created_at": "2026-06-01T00:00:00.000Z", "ended_at": null,
+    })
+}
+
+fn record() -> Value {
+    json!({
+        "id": "rec_00000000000000000000000000", "sequence": 3, "data": {"text": "hi"}, "correlation_id": null,
+        "content_type": "application/json", "created_at": "2026-06-01T00:00:00.000Z",
+        "position": 7, "direction": "input", "stream": "inbox", "run_id": RUN,
+    })
+}
+
+#[tokio::test]
+async fn a_records_key_stands_in_its_body_and_each_request_has_one_of_its_own() -> Result<()> {
+    let (bench, asked) =
+        recording(|_| Some(json!({"record": record(), "started_run_id": null}))).await?;
+    for _ in 0..2 {
+        let words = [
+            "session",
+            "send",
+            SESSION,
+            "inbox",
+            "{}",
+            "--idempotency-key",
+            "k",
+        ];
+        let outcome = bench.run(&words).await?;
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+    }
+    let asked = all(&asked);
+    let path = format!("POST /api/v1/sessions/{SESSION}/inputs/inbox");
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.line == path && asked.body["idempotency_key"] == "k"),
+        "{asked:?}"
+    );
+    let keys: Vec<_> = asked.iter().map(|asked| asked.key.clone()).collect();
+    assert!(
+        keys[0].is_some() && keys[0] != keys[1] && keys[0].as_deref() != Some("k"),
+        "{keys:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_and_a_retry_may_wait_for_the_end() -> Result<()> {
+    let answers: Answers = |line| {
+        let run = run("succeeded");
+        Some(if line == "POST /api/v1/sessions" {
+            json!({"session": session(), "run": run["run"], "reused": false})
+        } else if line.starts_with("GET /api/v1/sessions/") {
+            json!({"session": session()})
+        } else {
+            run
+        })
+    };
+    let (bench, asked) = recording(answers).await?;
+    let words = [
+        "session",
+        "start",
+        "release",
+        "--expires-at",
+        "2026-06-01T18:00:00+02:00",
+        "--wait",
+        "--json",
+    ];
+    let outcome = bench.run(&words).await?;
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let printed: Value = serde_json::from_str(&outcome.stdout)?;
+    assert_eq!(
+        (&printed["run"]["status"], &printed["session"]["id"]),
+        (&json!("succeeded"), &json!(SESSION))
+    );
+    assert_eq!(
+        all(&asked)[0].body["expires_at"],
+        "2026-06-01T16:00:00.000Z"
+    );
+
+    let words = ["run", "retry", RUN, "--wait", "--idempotency-key", "again"];
+    let outcome = bench.run(&words).await?;
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let asked = all(&asked);
+    let retried = asked.iter().find(|asked| asked.line.ends_with("/retry"));
+    let retried = retried.context("no retry")?;
+    assert_eq!(
+        (retried.line.as_str(), retried.key.as_deref()),
+        (
+            format!("POST /api/v1/runs/{RUN}/retry").as_str(),
+            Some("again")
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_that_waits_fails_with_its_run() -> Result<()> {
+    let answers: Answers = |line| {
+        let run = run("failed");
+        Some(if line == "POST /api/v1/sessions" {
+            json!({"session": session(), "run": run["run"], "reused": false})
+        } else if line.starts_with("GET /api/v1/sessions/") {
+            json!({"session": session()})
+        } else {
+            run
+        })
+    };
+    let (bench, _) = recording(answers).await?;
+    let outcome = bench
+        .run(&["session", "start", "release", "--wait"])
+        .await?;
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("task_error: boom"), "{outcome:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_public_access_token_is_made_for_one_thing_and_shown_once() -> Result<()> {
+    let answers: Answers = |line| {
+        let token = json!({
+            "id": "pat_00000000000000000000000000", "max_uses": 2, "uses": 0, "allowed_origins": [],
+            "capability": {"kind": "token", "token_id": "tok_00000000000000000000000000"},
+            "expires_at": null, "revoked_at": null, "created_at": "2026-06-01T00:00:00.000Z",
+        });
+        Some(if line.starts_with("GET /api/v1/public-tokens?") {
+            json!({"items": [token], "next_cursor": null})
+        } else {
+            json!({"public_token": token, "secret": "hlmr_pat_x"})
+        })
+    };
+    let (bench, asked) = recording(answers).await?;
+    let outcome = bench
+        .run(&[
+            "public-token",
+            "create",
+            "--session",
+            SESSION,
+            "--input",
+            "inbox",
+            "--correlation-id",
+            "a",
+            "--expires-in",
+            "1h",
+            "--max-uses",
+            "2",
+            "--allow-origin",
+            "https://app.example.com",
+        ])
+        .await?;
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(
+        outcome.stdout.contains("hlmr_pat_x") && outcome.stderr.contains("this once"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        all(&asked)[0].body,
+        json!({
+            "capability": {"kind": "stream", "session_id": SESSION, "stream": "inbox", "direction": "input",
+                "correlation_id": "a"},
+            "expires_in": "1h", "max_uses": 2, "allowed_origins": ["https://app.example.com"],
+        })
+    );
+    let id = "pat_00000000000000000000000000";
+    for words in [
+        &["public-token", "get", id][..],
+        &["public-token", "revoke", id],
+        &["public-token", "list", "--session", SESSION],
+    ] {
+        let outcome = bench.run(words).await?;
+        assert_eq!(outcome.code, 0, "{words:?}: {outcome:?}");
+        assert!(outcome.stdout.contains(id), "{outcome:?}");
+    }
+    let lines: Vec<_> = all(&asked).into_iter().map(|asked| asked.line).collect();
+    assert_eq!(
+        lines[1..],
+        [
+            format!("GET /api/v1/public-tokens/{id}"),
+            format!("POST /api/v1/public-tokens/{id}/revoke"),
+            format!("GET /api/v1/public-tokens?limit=50&session_id={SESSION}"),
+        ]
+    );
+    for words in [
+        &["public-token", "create"][..],
+        &["public-token", "create", "--session", SESSION],
+        &["public-token", "create", "--input", "inbox"],
+        &[
+            "public-token",
+            "create",
+            "--session",
+            SESSION,
+            "--output",
+            "out",
+            "--max-uses",
+            "1",
+        ],
+    ] {
+        let outcome = bench.run(words).await?;
+        assert_eq!(outcome.code, 2, "{words:?}: {outcome:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transcript_shows_both_directions_and_is_followed() -> Result<()> {
+    let answers: Answers = |line| {
+        Some(if line.contains("/transcript?limit") {
+            json!({"items": [record()], "next_cursor": null})
+        } else if line.contains("/transcript") {
+            record()
+        } else {
+            json!({"session": session()})
+        })
+    };
+    let (bench, asked) = recording(answers).await?;
+    let words = [
+        "session",
+        "transcript",
+        SESSION,
+        "--direction",
+        "input",
+        "--stream",
+        "inbox",
+        "--cursor",
+        "6",
+    ];
+    let listed = bench.run(&words).await?;
+    assert_eq!(listed.code, 0, "{listed:?}");
+    assert!(
+        listed
+            .stdout
+            .contains("7  2026-06-01T00:00:00.000Z  > inbox  {\"text\":\"hi\"}"),
+        "{listed:?}"
+    );
+    let followed = bench
+        .run(&["session", "transcript", SESSION, "--follow"])
+        .await?;
+    assert_eq!(
+        (followed.code, &followed.stdout),
+        (0, &listed.stdout),
+        "{followed:?}"
+    );
+    let lines: Vec<_> = all(&asked).into_iter().map(|asked| asked.line).collect();
+    let path = format!("GET /api/v1/sessions/{SESSION}/transcript");
+    assert_eq!(
+        [&lines[0], &lines[2]],
+        [
+            &format!("{path}?limit=50&cursor=6&direction=input&stream=inbox"),
+            &path
+        ]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn sessions_and_tokens_are_changed_and_found() -> Result<()> {
+    let answers: Answers = |line| {
+        Some(if line.starts_with("PATCH") {
+            json!({"session": session()})
+        } else {
+            json!({"items": [], "next_cursor": null})
+        })
+    };
+    let (bench, asked) = recording(answers).await?;
+    let workspace = "ws_00000000000000000000000000";
+    for words in [
+        &[
+            "session",
+            "update",
+            SESSION,
+            "--tag",
+            "a",
+            "--metadata",
+            "{\"n\":1}",
+        ][..],
+        &["session", "update", SESSION, "--no-tags"],
+        &["session", "list", "--tag", "a b", "--workspace", workspace],
+        &["token", "list", "--tag", "a", "--session", SESSION],
+        &["session", "events", SESSION],
+    ] {
+        let outcome = bench.run(words).await?;
+        assert_eq!(outcome.code, 0, "{words:?}: {outcome:?}");
+    }
+    let asked = all(&asked);
+    assert_eq!(
+        [&asked[0].body, &asked[1].body],
+        [
+            &json!({"tags": ["a"], "metadata": {"n": 1}}),
+            &json!({"tags": []})
+        ]
+    );
+    let lines: Vec<_> = asked[2..].iter().map(|asked| asked.line.as_str()).collect();
+    assert_eq!(
+        lines,
+        [
+            format!("GET /api/v1/sessions?limit=50&tag=a+b&workspace_id={workspace}"),
+            format!("GET /api/v1/tokens?limit=50&session_id={SESSION}&tag=a"),
+            format!("GET /api/v1/sessions/{SESSION}/events?limit=200"),
+        ]
+    );
+    let nothing = bench.run(&["session", "update", SESSION]).await?;
+    assert_eq!(nothing.code, 2, "{nothing:?}");
+    Ok(())
+}

@@ -19,7 +19,23 @@ shellcheck    shellcheck              tests of the scripts
 -             debian-archive-keyring  the base image
 '
 
-# Prints the packages that are not installed, one a line. PostgreSQL from 15 on will do; the distribution's own is
+# The commands that stand for the browser in which pages are tested. Any of them will do.
+readonly BROWSERS='chromium chromium-browser google-chrome'
+
+has_browser() {
+  local browser
+  for browser in $BROWSERS; do
+    command -v "$browser" >/dev/null && return 0
+  done
+  return 1
+}
+
+# Succeeds where the browser is a package of its own: Ubuntu's is a snap, which needs a running snapd.
+browser_is_packaged() {
+  [[ $(os_release ID) == debian ]]
+}
+
+# Prints the packages that are not installed, one a line; with `tests` as its argument also what only tests need. PostgreSQL from 15 on will do; the distribution's own is
 # installed where there is none. npm is only needed to fetch our Node, so any npm will do.
 missing_packages() {
   local installed package
@@ -30,6 +46,7 @@ missing_packages() {
   done <<<"$SYSTEM_PACKAGES"
   grep -qxE 'postgresql-(1[5-9]|[2-9][0-9])' <<<"$installed" || echo postgresql
   node_is_current || command -v npm >/dev/null || echo npm
+  [[ ${1:-} != tests ]] || has_browser || ! browser_is_packaged || echo chromium
 }
 
 # Prints the commands that are not found, for systems whose packages have other names.

@@ -189,6 +189,23 @@ someone_without_root_and_sudo_is_told_what_they_are_for() {
   expect_not_said 'line '
 }
 
+the_browser_is_wanted_by_tests_alone() {
+  local programs=$SCRATCH/programs-no-browser missing
+  # shellcheck disable=SC2086 # a list of words
+  programs_without "$programs" $BROWSERS
+  # Only its commands are hidden: what is asked for is what dpkg and PATH say.
+  missing=$(PATH=$programs missing_packages)
+  said=$missing
+  expect_not_said chromium
+  printf 'ID=debian\nVERSION_ID="12"\n' >"$SCRATCH/os-release"
+  said=$(PATH=$programs HELMR_OS_RELEASE_FILE=$SCRATCH/os-release missing_packages tests)
+  expect_said chromium
+  # Ubuntu's package is a snap: nothing is asked for.
+  printf 'ID=ubuntu\nVERSION_ID="24.04"\n' >"$SCRATCH/os-release"
+  said=$(PATH=$programs HELMR_OS_RELEASE_FILE=$SCRATCH/os-release missing_packages tests)
+  expect_not_said chromium
+}
+
 an_unknown_argument_is_wrong_usage() {
   try "$HELMR_ROOT/script/setup" --bogus
   expect_code 2
@@ -287,6 +304,7 @@ check releases_that_are_too_old_are_refused_and_others_are_not
 check missing_rust_and_go_are_named_with_version_and_places
 check rust_and_go_of_other_versions_are_named_with_what_was_found
 check someone_without_root_and_sudo_is_told_what_they_are_for
+check the_browser_is_wanted_by_tests_alone
 check an_unknown_argument_is_wrong_usage
 check a_setup_waits_for_another_one_in_the_same_checkout
 check a_setup_killed_in_a_download_leaves_nothing_half_made_and_the_next_one_finishes

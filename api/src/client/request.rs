@@ -69,6 +69,10 @@ impl Client {
         Request::new(self, Method::POST, path)
     }
 
+    pub(super) fn patch<'a>(&'a self, path: &[&str]) -> Request<'a> {
+        Request::new(self, Method::PATCH, path)
+    }
+
     pub(super) fn put<'a>(&'a self, path: &[&str]) -> Request<'a> {
         Request::new(self, Method::PUT, path)
     }
@@ -137,7 +141,9 @@ impl<'a> Request<'a> {
     /// Sends the request and reads its JSON answer. Repeats it a few times if the server is out of reach and the
     /// request may be carried out twice.
     pub(super) async fn send<T: DeserializeOwned>(self) -> Result<Answer<T>, Error> {
-        let repeatable = self.method == Method::GET || self.idempotency_key.is_some();
+        // A change to given values comes to the same however often it is made.
+        let safe = [Method::GET, Method::PATCH].contains(&self.method);
+        let repeatable = safe || self.idempotency_key.is_some();
         let mut pauses = PAUSES.iter();
         loop {
             let error = match self.send_once().await {

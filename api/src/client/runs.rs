@@ -2,7 +2,7 @@
 
 use helmr_domain::RunId;
 
-use super::{Answer, Client, Error, Follow};
+use super::{Answer, Client, Error, Follow, IdempotencyKey};
 use crate::http::events::Event;
 use crate::http::page::{Page, PageQuery};
 use crate::http::runs::{
@@ -41,6 +41,22 @@ impl Client {
     ) -> Result<Answer<RunAnswer>, Error> {
         self.post(&["runs", &id.to_string(), "cancel"])
             .json(body)?
+            .send()
+            .await
+    }
+
+    /// Starts another run of the session of one that has ended.
+    ///
+    /// # Errors
+    /// `session_run_active` while the session has a run, `session_ended` if it takes none any more.
+    pub async fn retry_run(
+        &self,
+        id: RunId,
+        key: &IdempotencyKey,
+    ) -> Result<Answer<RunAnswer>, Error> {
+        self.post(&["runs", &id.to_string(), "retry"])
+            .json(&serde_json::json!({}))?
+            .idempotency_key(key)
             .send()
             .await
     }

@@ -2,11 +2,12 @@
 
 use helmr_domain::SessionId;
 
-use super::{Answer, Client, Error, IdempotencyKey};
-use crate::http::page::Page;
+use super::{Answer, Client, Error, Follow, IdempotencyKey};
+use crate::http::events::Event;
+use crate::http::page::{Page, PageQuery};
 use crate::http::sessions::{
     CancelSession, CloseSession, ListSessions, Session, SessionAnswer, SessionStatus, StartSession,
-    StartedSession,
+    StartedSession, UpdateSession,
 };
 
 impl Client {
@@ -46,8 +47,51 @@ impl Client {
             .query("status", query.status.map(SessionStatus::as_str))
             .query("task", query.task.as_ref())
             .query("external_id", query.external_id.as_ref())
+            .query("tag", query.tag.as_ref())
+            .query("workspace_id", query.workspace_id.as_ref())
             .send()
             .await
+    }
+
+    /// Changes tags or metadata. What is absent stays as it is.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn update_session(
+        &self,
+        id: SessionId,
+        body: &UpdateSession,
+    ) -> Result<Answer<SessionAnswer>, Error> {
+        self.patch(&["sessions", &id.to_string()])
+            .json(body)?
+            .send()
+            .await
+    }
+
+    /// What happened to a session beside its runs, oldest first.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn list_session_events(
+        &self,
+        id: SessionId,
+        page: &PageQuery,
+    ) -> Result<Answer<Page<Event>>, Error> {
+        self.get(&["sessions", &id.to_string(), "events"])
+            .query("limit", page.limit)
+            .query("cursor", page.cursor.as_ref())
+            .send()
+            .await
+    }
+
+    /// Follows a session's events from the cursor on, or from the first one.
+    #[must_use]
+    pub fn follow_session_events(&self, id: SessionId, cursor: Option<String>) -> Follow<Event> {
+        let query = cursor.map(|cursor| ("cursor", cursor));
+        self.follow(
+            &["sessions", &id.to_string(), "events"],
+            query.into_iter().collect(),
+        )
     }
 
     /// Closes a session without an active run.

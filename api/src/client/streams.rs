@@ -4,7 +4,10 @@ use helmr_domain::SessionId;
 
 use super::{Answer, Client, Error, Follow, IdempotencyKey};
 use crate::http::page::{Page, PageQuery};
-use crate::http::streams::{Direction, ListRecords, Record, RecordAnswer, SendInput, Stream};
+use crate::http::streams::{
+    Direction, ListRecords, ListTranscript, Record, RecordAnswer, SendInput, Stream,
+    TranscriptRecord,
+};
 
 impl Client {
     /// # Errors
@@ -77,6 +80,51 @@ impl Client {
             cursor.into_iter().chain(correlation).collect(),
         )
     }
+
+    /// The records of all of a session's streams, oldest first.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn list_transcript(
+        &self,
+        session: SessionId,
+        query: &ListTranscript,
+    ) -> Result<Answer<Page<TranscriptRecord>>, Error> {
+        let mut request = self
+            .get(&["sessions", &session.to_string(), "transcript"])
+            .query("limit", query.limit);
+        for (name, value) in filters(query) {
+            request = request.query(name, Some(value));
+        }
+        request.send().await
+    }
+
+    /// Follows the records of all of a session's streams, those that are there first.
+    #[must_use]
+    pub fn follow_transcript(
+        &self,
+        session: SessionId,
+        query: &ListTranscript,
+    ) -> Follow<TranscriptRecord> {
+        let path = ["sessions", &session.to_string(), "transcript"];
+        self.follow(&path, filters(query))
+    }
+}
+
+fn filters(query: &ListTranscript) -> Vec<(&'static str, String)> {
+    let direction = query.direction.map(|direction| match direction {
+        Direction::Input => "input".to_owned(),
+        Direction::Output => "output".to_owned(),
+    });
+    [
+        ("cursor", query.cursor.clone()),
+        ("direction", direction),
+        ("stream", query.stream.clone()),
+        ("correlation_id", query.correlation_id.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| value.map(|value| (name, value)))
+    .collect()
 }
 
 fn lane(direction: Direction) -> &'static str {

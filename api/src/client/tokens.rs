@@ -42,6 +42,8 @@ impl Client {
             .query("cursor", query.cursor.as_ref())
             .query("status", query.status.map(status_name))
             .query("run_id", query.run_id.as_ref())
+            .query("session_id", query.session_id.as_ref())
+            .query("tag", query.tag.as_ref())
             .send()
             .await
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use helmr_domain::{Duration, Timestamp};
 use serde::de::{self, Deserializer, Visitor};
@@ -33,13 +34,25 @@ impl Serialize for Time {
     }
 }
 
+/// A text that is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a time like 2026-06-01T00:00:00.000Z")]
+pub struct NotATime;
+
+impl FromStr for Time {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let at: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
+        Ok(Self(Timestamp::from_micros(at.as_microsecond())))
+    }
+}
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(from)?;
-        let at: jiff::Timestamp = text
+        Cow::<'de, str>::deserialize(from)?
             .parse()
-            .map_err(|_| de::Error::custom("expected a time like 2026-06-01T00:00:00.000Z"))?;
-        Ok(Self(Timestamp::from_micros(at.as_microsecond())))
+            .map_err(de::Error::custom)
     }
 }
 

@@ -234,10 +234,12 @@ impl Filler {
                 call_no: 1,
                 wait_for: WaitFor::Timer {
                     due_at: self.at().now.after(day),
+                    clock: domain::timer::Clock::Steady,
                 },
                 timeout_at: None,
                 hot_window: None,
                 blocking: true,
+                hold: false,
             },
         )
         .await?;

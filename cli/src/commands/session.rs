@@ -5,11 +5,14 @@ mod list;
 mod read;
 mod send;
 mod start;
+mod transcript;
+mod update;
 
 use clap::Subcommand;
 use helmr_api::http::sessions::CancelSession;
 use helmr_domain::SessionId;
 
+use crate::commands::events;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::show;
@@ -44,6 +47,17 @@ pub enum Command {
     Read(read::Arguments),
     /// Follow one of the session's streams, from its first record on
     Follow(follow::Arguments),
+    /// Read the records of all the session's streams in the order in which they came, or follow them
+    Transcript(transcript::Arguments),
+    /// Print what happened to a session beside its runs, oldest first
+    Events {
+        /// The session's id (ses_…)
+        session: SessionId,
+        #[command(flatten)]
+        which: events::Arguments,
+    },
+    /// Change a session's tags or metadata
+    Update(update::Arguments),
 }
 
 impl Command {
@@ -54,6 +68,14 @@ impl Command {
             Self::Send(arguments) => return send::run(arguments, context, &client).await,
             Self::Read(arguments) => return read::run(arguments, context, &client).await,
             Self::Follow(arguments) => return follow::run(arguments, context, &client).await,
+            Self::Transcript(arguments) => {
+                return transcript::run(arguments, context, &client).await;
+            }
+            Self::Update(arguments) => return update::run(arguments, context, &client).await,
+            Self::Events { session, which } => {
+                let subject = events::Subject::Session(session);
+                return events::run(subject, which, context, &client).await;
+            }
             Self::List(arguments) => return list::run(arguments, context, &client).await,
             Self::Get { session } => {
                 let answer = client.get_session(session).await?;

@@ -4,7 +4,7 @@ mod create;
 
 use clap::{Subcommand, ValueEnum};
 use helmr_api::http::tokens::{CompleteToken, ListTokens, TokenStatus};
-use helmr_domain::{RunId, TokenId};
+use helmr_domain::{RunId, SessionId, TokenId};
 
 use crate::commands::page;
 use crate::context::Context;
@@ -26,6 +26,12 @@ pub enum Command {
         /// Only those that this run made
         #[arg(long, value_name = "RUN")]
         run: Option<RunId>,
+        /// Only those that runs of this session made
+        #[arg(long, value_name = "SESSION")]
+        session: Option<SessionId>,
+        /// Only those with this tag
+        #[arg(long, value_name = "TAG")]
+        tag: Option<String>,
     },
     /// Show a token
     Get {
@@ -72,12 +78,20 @@ impl Command {
         let client = context.client()?;
         match self {
             Self::Create(arguments) => create::run(arguments, context, &client).await,
-            Self::List { page, status, run } => {
+            Self::List {
+                page,
+                status,
+                run,
+                session,
+                tag,
+            } => {
                 let query = ListTokens {
                     limit: Some(page.limit),
                     cursor: page.cursor,
                     status: status.map(TokenStatus::from),
                     run_id: run.map(|run| run.to_string()),
+                    session_id: session.map(|session| session.to_string()),
+                    tag,
                 };
                 let answer = client.list_tokens(&query).await?;
                 page::print(context, &answer, show::token::list, show::token::NOTHING)

@@ -44,6 +44,7 @@ pub(crate) fn one(session: &Session, style: Style) -> String {
         .line("created", when(session.created_at))
         .maybe("expires", session.expires_at.map(when))
         .maybe("ended", session.ended_at.map(when))
+        .maybe("cancelled for", session.cancel_reason.as_deref())
         .render(style)
 }
 

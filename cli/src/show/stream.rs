@@ -1,6 +1,6 @@
 //! Streams and their records.
 
-use helmr_api::http::streams::{Direction, Record, RecordAnswer, Stream};
+use helmr_api::http::streams::{Direction, Record, RecordAnswer, Stream, TranscriptRecord};
 
 use super::{ago, compact, word};
 use crate::style::{Paint, Style};
@@ -49,13 +49,28 @@ fn unread(stream: &Stream) -> String {
 
 /// `3  2026-06-01T00:00:00.250Z  {"text":"continue"}`.
 pub(crate) fn one(record: &Record, style: Style) -> String {
-    let place = style.paint(
-        Paint::Faint,
-        &format!("{:>4}  {}", record.sequence, record.created_at),
-    );
+    line(record.sequence, "", record, style)
+}
+
+pub(crate) fn transcript(records: &[TranscriptRecord], style: Style) -> String {
+    records.iter().map(|record| said(record, style)).collect()
+}
+
+/// `3  2026-06-01T00:00:00.250Z  > inbox  {"text":"continue"}`: `>` to the task, `<` from it.
+pub(crate) fn said(said: &TranscriptRecord, style: Style) -> String {
+    let way = match said.direction {
+        Direction::Input => '>',
+        Direction::Output => '<',
+    };
+    let lane = format!("  {way} {}", said.stream);
+    line(said.position, &lane, &said.record, style)
+}
+
+fn line(number: u64, lane: &str, record: &Record, style: Style) -> String {
+    let place = style.paint(Paint::Faint, &format!("{number:>4}  {}", record.created_at));
     let addressed = match &record.correlation_id {
         Some(id) => format!("  {}", style.paint(Paint::Note, &format!("[{id}]"))),
         None => String::new(),
     };
-    format!("{place}{addressed}  {}\n", compact(&record.data))
+    format!("{place}{lane}{addressed}  {}\n", compact(&record.data))
 }

@@ -1,8 +1,8 @@
 //! Tasks.
 
-use helmr_api::http::tasks::Task;
+use helmr_api::http::tasks::{Task, TaskStream};
 
-use super::joined;
+use super::{compact, joined, word};
 use crate::style::Style;
 use crate::table::{Properties, Table};
 
@@ -44,9 +44,22 @@ pub(crate) fn one(task: &Task, style: Style) -> String {
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), super::pretty),
         )
+        .maybe("streams", streams(&task.streams))
         .line(
             "deployment",
             format!("{} ({})", task.deployment_version, task.deployment_id),
         )
         .render(style)
+}
+
+/// A line for each stream: `input inbox {"type":"object"}`.
+fn streams(streams: &[TaskStream]) -> Option<String> {
+    let lines: Vec<String> = streams
+        .iter()
+        .map(|stream| {
+            let direction = word(&stream.direction);
+            format!("{direction} {} {}", stream.name, compact(&stream.schema))
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }

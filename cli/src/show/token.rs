@@ -1,6 +1,6 @@
 //! Tokens.
 
-use helmr_api::http::tokens::{Token, TokenWithSecrets};
+use helmr_api::http::tokens::{Token, TokenStatus, TokenWithSecrets};
 
 use super::{ago, compact, joined, told, when, word};
 use crate::style::Style;
@@ -49,5 +49,14 @@ fn properties(token: &Token) -> Properties {
         )
         .line("times out", when(token.timeout_at))
         .line("created", when(token.created_at))
-        .maybe("completed", token.completed_at.map(when))
+        .maybe(ending(token.status), token.ended_at.map(when))
+}
+
+/// What the time of its end is called.
+const fn ending(status: TokenStatus) -> &'static str {
+    match status {
+        TokenStatus::Pending | TokenStatus::Completed => "completed",
+        TokenStatus::Expired => "expired",
+        TokenStatus::Cancelled => "cancelled",
+    }
 }

@@ -396,7 +396,7 @@ async fn a_sessions_events_are_listed_and_followed_to_its_end() -> Result<()> {
     );
     let told = following.next().await?.data;
     assert_eq!(
-        (&told["kind"], &told["attributes"]["reason"]),
+        (&told["kind"], &told["attributes"]["message"]),
         (&json!("session.cancelled"), &json!("nobody waits for it"))
     );
     assert_eq!(following.next().await?.name.as_deref(), Some("end"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use helmr_e2e::{Options, Program, Server};
+use helmr_e2e::{Options, Program, Server, sdk_program};
 use serde_json::{Value, json};
 
 use crate::tools::post_ok;
@@ -151,8 +151,8 @@ async fn a_slow_reader_gets_every_record_once() -> Result<()> {
         ("HELMR_API_KEY", server.api_key()),
         ("SLOW_ITEMS", "40"),
     ];
-    let script = std::path::Path::new("e2e/programs/follow.ts");
-    let reader = helmr_e2e::sdk_program(script, &["outputs", &session, "out"], &environment)?;
+    let arguments = ["outputs", &session, "out"];
+    let reader = sdk_program("e2e/programs", "follow.ts", &arguments, &environment)?;
     server.await_output(&run).await?;
     post_ok(
         &server,

@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_tasks;
 mod crash;
 mod cycles;
+mod examples;
 mod first_start;
 mod following;
 mod images;

@@ -1,5 +1,6 @@
 //! `HelmrClient`: the public API for backends, tools and browsers.
 import { Http } from "./internal/http.ts";
+import { Auth } from "./resources/public-tokens.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
 import { Tokens } from "./resources/tokens.ts";
@@ -31,6 +32,7 @@ export class HelmrClient {
   readonly sessions: Sessions;
   readonly runs: Runs;
   readonly tokens: Tokens;
+  readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
   constructor(options: ClientOptions = {}) {
@@ -43,6 +45,7 @@ export class HelmrClient {
     this.runs = new Runs(http);
     this.sessions = new Sessions(http, this.runs);
     this.tokens = new Tokens(http);
+    this.auth = new Auth(http);
   }
 }
 

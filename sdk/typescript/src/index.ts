@@ -64,18 +64,32 @@ export type { CreateOptions, RequestOptions } from "./internal/http.ts";
 export { JsonError, type JsonObject, type JsonValue } from "./internal/json.ts";
 export type { Schema, SchemaInput, SchemaIssue, SchemaOutput } from "./internal/schema.ts";
 export { Listing, type Page, type PageOptions } from "./pagination.ts";
-export type * from "./resources/run-types.ts";
-export type { Growing, GrowingOptions, ListRunsOptions, Runs, WaitForRunOptions } from "./resources/runs.ts";
+export type { Growing, GrowingOptions } from "./resources/growing.ts";
 export type {
   DataOf,
   InputLane,
+  Lane,
   OutputLane,
   ReadOptions,
   SendOptions,
-  SessionHandle,
-} from "./resources/session-handle.ts";
+  SentRecord,
+  StreamTokenOptions,
+} from "./resources/lanes.ts";
+export type {
+  Auth,
+  Capability,
+  CreatedPublicToken,
+  ListPublicTokensOptions,
+  NewPublicToken,
+  PublicToken,
+  PublicTokenLimits,
+  PublicTokens,
+} from "./resources/public-tokens.ts";
+export type * from "./resources/run-types.ts";
+export type { ListRunsOptions, LogFilter, Runs, WaitForRunOptions } from "./resources/runs.ts";
+export type { SessionHandle, TranscriptFilter } from "./resources/session-handle.ts";
 export type * from "./resources/session-types.ts";
-export type { Sessions, StartAndWaitOptions } from "./resources/sessions.ts";
+export type { ListSessionsOptions, Sessions, StartAndWaitOptions } from "./resources/sessions.ts";
 export type {
   ListTokensOptions,
   NewToken,

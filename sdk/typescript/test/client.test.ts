@@ -407,6 +407,100 @@ describe("sessions", () => {
     expect(new Set([...keys, "slack-17", undefined]).size).toBe(4);
   });
 
+  test("a record says which run it started", async () => {
+    await using server = await serve(
+      json({ record: RECORD, started_run_id: "run_9" }),
+      json({ record: RECORD }),
+    );
+    const lane = server.client.sessions.open("ses_1").input("messages");
+    expect(await lane.send(1)).toMatchObject({ sequence: 1, startedRunId: "run_9" });
+    expect(await lane.send(1)).toMatchObject({ startedRunId: null });
+  });
+
+  test("input, transcript, session events and streams are read and followed", async () => {
+    const item = {
+      ...RECORD,
+      position: 4,
+      direction: "input",
+      stream: "messages",
+      run_id: null,
+    };
+    const stream = { name: "messages", direction: "input", records: 1, last_record_at: "t", unread: 0 };
+    await using server = await serve(
+      json({ items: [RECORD], next_cursor: null }),
+      events([`id: 1\ndata: ${JSON.stringify(RECORD)}\n\n`], "end"),
+      json({ items: [item], next_cursor: null }),
+      events([`id: 4\ndata: ${JSON.stringify(item)}\n\n`], "end"),
+      events([event(1, "session.closed")], "end"),
+      json({ items: [stream], next_cursor: null }),
+    );
+    const session = server.client.sessions.open("ses_1");
+    const input = session.input("messages");
+    expect(await input.read({ correlationId: "c" })).toMatchObject([{ sequence: 1 }]);
+    for await (const record of input.follow({ cursor: "0" })) expect(record.sequence).toBe(1);
+    const transcript = session.transcript({ direction: "input", stream: "messages", correlationId: "c" });
+    const whole = { position: 4, stream: "messages", runId: null, data: { some_text: "hi" } };
+    expect(await transcript.read({ limit: 7 })).toMatchObject([whole]);
+    for await (const followed of transcript.follow({ cursor: "3" })) expect(followed).toMatchObject(whole);
+    for await (const { kind } of session.events().follow()) expect(kind).toBe("session.closed");
+    expect((await session.streams({ limit: 3 })).items).toMatchObject([{ lastRecordAt: "t", unread: 0 }]);
+    const filter = { direction: "input", stream: "messages", correlation_id: "c" };
+    expect(server.seen.map(({ path, query }) => [path.slice(23), query])).toEqual([
+      ["inputs/messages", { correlation_id: "c" }],
+      ["inputs/messages", { cursor: "0" }],
+      ["transcript", { ...filter, limit: "7" }],
+      ["transcript", { ...filter, cursor: "3" }],
+      ["events", {}],
+      ["streams", { limit: "3" }],
+    ]);
+  });
+
+  test("sessions are filtered, changed, and started with a place in their queue", async () => {
+    await using server = await serve(
+      json({ items: [SESSION], next_cursor: null }),
+      json({ session: SESSION }),
+      json({ session: SESSION, run: RUN, reused: false }),
+    );
+    const { sessions } = server.client;
+    await sessions.list({ status: "open", task: "t", externalId: "x", tag: "a", workspaceId: "ws_1" });
+    await sessions.update("ses_1", { tags: ["b"], metadata: { userKey: 1 } });
+    await sessions.start("t", undefined, { priority: 5, concurrencyKey: "repo" });
+    expect(server.seen.map(({ method, path, query, body }) => [method, path.slice(8), query, body])).toEqual([
+      [
+        "GET",
+        "sessions",
+        { status: "open", task: "t", external_id: "x", tag: "a", workspace_id: "ws_1" },
+        undefined,
+      ],
+      ["PATCH", "sessions/ses_1", {}, { tags: ["b"], metadata: { userKey: 1 } }],
+      ["POST", "sessions", {}, { task: "t", priority: 5, concurrency_key: "repo" }],
+    ]);
+  });
+
+  test("an external id whose session has ended is looked up once more", async () => {
+    const listed = (id: string) => json({ items: [{ ...SESSION, id }], next_cursor: null });
+    await using server = await serve(
+      listed("ses_1"),
+      refuse(409, "session_ended"),
+      listed("ses_2"),
+      json({ record: RECORD }),
+      refuse(409, "session_ended"),
+    );
+    const { sessions } = server.client;
+    await sessions.open({ externalId: "x" }).input("messages").send(1);
+    expect(server.seen.map(({ path }) => path.slice(8))).toEqual([
+      "sessions",
+      "sessions/ses_1/inputs/messages",
+      "sessions",
+      "sessions/ses_2/inputs/messages",
+    ]);
+    // A session that was named by its own id is the one that was meant.
+    await expect(sessions.open("ses_1").input("messages").send(1)).rejects.toMatchObject({
+      code: "session_ended",
+    });
+    expect(server.seen).toHaveLength(5);
+  });
+
   test("a session is found by its external id, once", async () => {
     const other = { ...SESSION, id: "ses_2", external_id: "y" };
     const closed = { ...SESSION, id: "ses_3", status: "closed" };
@@ -449,7 +543,7 @@ describe("runs and tokens", () => {
       json({ items: [RUN], next_cursor: "next" }),
       json({ items: [DONE], next_cursor: null }),
     );
-    const list = server.client.runs.list({ sessionId: "ses_1", status: "running", limit: 1 });
+    const list = server.client.runs.list({ sessionId: "ses_1", status: "running", task: "t", limit: 1 });
     expect(await list).toMatchObject({ items: [{ id: "run_1" }], nextCursor: "next" });
     const statuses: string[] = [];
     for await (const run of list) statuses.push(run.status);
@@ -457,6 +551,7 @@ describe("runs and tokens", () => {
     expect(server.seen[2]?.query).toEqual({
       session_id: "ses_1",
       status: "running",
+      task: "t",
       limit: "1",
       cursor: "next",
     });
@@ -490,6 +585,84 @@ describe("runs and tokens", () => {
     expect(server.seen[0]).toMatchObject({ path: "/api/v1/runs/run_1/cancel", body: { reason: "enough" } });
   });
 
+  test("a run is run again, and a log is read from an offset", async () => {
+    await using server = await serve(json({ run: RUN }, 201), json({ items: [], next_cursor: null }));
+    expect(await server.client.runs.retry("run_1", { idempotencyKey: "k" })).toMatchObject({ id: "run_1" });
+    await server.client.runs.logs("run_1", { stream: "stdout", offset: 70 }).read();
+    expect(server.seen).toMatchObject([
+      { method: "POST", path: "/api/v1/runs/run_1/retry", headers: { "idempotency-key": "k" }, body: {} },
+      { path: "/api/v1/runs/run_1/logs", query: { stream: "stdout", offset: "70" } },
+    ]);
+  });
+
+  test("public access tokens are made for tokens and streams, shown, listed and revoked", async () => {
+    const made = {
+      id: "pat_1",
+      capability: { kind: "stream", session_id: "ses_1", stream: "messages", direction: "input" },
+      max_uses: 3,
+      uses: 0,
+      allowed_origins: ["https://app.example.com"],
+      expires_at: "t",
+      revoked_at: null,
+      created_at: "t",
+    };
+    await using server = await serve(
+      json({ public_token: made, secret: "hlmr_pat_x" }, 201),
+      json({ public_token: made, secret: "hlmr_pat_y" }, 201),
+      json({ public_token: made, secret: null }, 201),
+      json({ public_token: made }),
+      json({ items: [made], next_cursor: null }),
+      json({ public_token: { ...made, revoked_at: "t" } }),
+    );
+    const { auth, sessions } = server.client;
+    const session = sessions.open("ses_1");
+    const limits = { expiresIn: "1h", maxUses: 3, allowedOrigins: ["https://app.example.com"] } as const;
+    const input = await session.input("messages").publicToken({ ...limits, correlationId: "c" });
+    expect(input).toMatchObject({
+      secret: "hlmr_pat_x",
+      maxUses: 3,
+      capability: { sessionId: "ses_1", direction: "input" },
+    });
+    await session.output("agent.events").publicToken();
+    const capability = { kind: "token", tokenId: "tok_1" } as const;
+    expect(await auth.publicTokens.create({ capability, idempotencyKey: "k" })).toMatchObject({
+      secret: null,
+    });
+    await auth.publicTokens.get("pat_1");
+    expect((await auth.publicTokens.list({ sessionId: "ses_1", tokenId: "tok_1" })).items).toHaveLength(1);
+    expect(await auth.publicTokens.revoke("pat_1")).toMatchObject({ revokedAt: "t" });
+    const stream = { kind: "stream", session_id: "ses_1" };
+    expect(server.seen.map(({ body }) => body)).toEqual([
+      {
+        capability: { ...stream, stream: "messages", direction: "input", correlation_id: "c" },
+        expires_in: 3_600_000,
+        max_uses: 3,
+        allowed_origins: ["https://app.example.com"],
+      },
+      { capability: { ...stream, stream: "agent.events", direction: "output" } },
+      { capability: { kind: "token", token_id: "tok_1" } },
+      undefined,
+      undefined,
+      {},
+    ]);
+    expect(server.seen[2]?.headers["idempotency-key"]).toBe("k");
+    expect(server.seen.slice(3).map(({ path }) => path.slice(8))).toEqual([
+      "public-tokens/pat_1",
+      "public-tokens",
+      "public-tokens/pat_1/revoke",
+    ]);
+    expect(server.seen[4]?.query).toEqual({ session_id: "ses_1", token_id: "tok_1" });
+  });
+
+  test("what users put into events and metadata keeps its names", async () => {
+    const attributes = { wait_id: "w", op: "set", value: { snake_key: 1 }, patch: { a_b: 1 } };
+    const item = { cursor: "1", kind: "metadata.updated", attributes };
+    await using server = await serve(json({ items: [item], next_cursor: null }));
+    expect(await server.client.runs.events("run_1").read()).toMatchObject([
+      { attributes: { waitId: "w", value: { snake_key: 1 }, patch: { a_b: 1 } } },
+    ]);
+  });
+
   test("tokens are created, completed, looked up, listed and cancelled", async () => {
     const secrets = { ...TOKEN, public_access_token: "hlmr_pat_x", callback_url: "https://x" };
     await using server = await serve(
@@ -500,12 +673,24 @@ describe("runs and tokens", () => {
       json({ token: TOKEN }),
     );
     const { tokens } = server.client;
-    expect(await tokens.create({ timeout: "1h", tags: ["a"], metadata: { a_b: 1 } })).toMatchObject({
+    expect(
+      await tokens.create({
+        timeout: "1h",
+        tags: ["a"],
+        metadata: { a_b: 1 },
+        allowedOrigins: ["https://a"],
+      }),
+    ).toMatchObject({
       publicAccessToken: "hlmr_pat_x",
       callbackUrl: "https://x",
       metadata: { a_b: 1 },
     });
-    expect(server.seen[0]?.body).toEqual({ timeout: 3_600_000, tags: ["a"], metadata: { a_b: 1 } });
+    expect(server.seen[0]?.body).toEqual({
+      timeout: 3_600_000,
+      tags: ["a"],
+      metadata: { a_b: 1 },
+      allowed_origins: ["https://a"],
+    });
     const completion = await tokens.complete("tok_1", { approved: true });
     expect(completion).toMatchObject({ alreadyCompleted: true, token: { data: { approved: true } } });
     expect(server.seen[1]).toMatchObject({
@@ -513,8 +698,15 @@ describe("runs and tokens", () => {
       body: { data: { approved: true } },
     });
     expect(await tokens.retrieve("tok_1")).toMatchObject({ timeoutAt: "t" });
-    expect((await tokens.list({ runId: "run_1", status: "pending" })).items).toHaveLength(1);
-    expect(server.seen[3]?.query).toEqual({ run_id: "run_1", status: "pending" });
+    expect(
+      (await tokens.list({ runId: "run_1", status: "pending", tag: "a", sessionId: "ses_1" })).items,
+    ).toHaveLength(1);
+    expect(server.seen[3]?.query).toEqual({
+      run_id: "run_1",
+      status: "pending",
+      tag: "a",
+      session_id: "ses_1",
+    });
     await tokens.cancel("tok_1");
     expect(server.seen[4]).toMatchObject({ method: "POST", path: "/api/v1/tokens/tok_1/cancel" });
   });

@@ -269,7 +269,12 @@ describe("waits", () => {
   test("a token is created and waited for", async () => {
     await using host = start("waits", "tokenWait");
     const create = await host.call("token.create");
-    expect(create.args).toEqual({ timeout_ms: 3_600_000, tags: ["a"], metadata: { release_name: "x" } });
+    expect(create.args).toEqual({
+      timeout_ms: 3_600_000,
+      tags: ["a"],
+      metadata: { release_name: "x" },
+      allowed_origins: ["https://app.example.com"],
+    });
     host.answer(create, TOKEN);
     const wait = await host.call("wait");
     expect(wait.args).toEqual({
@@ -380,14 +385,23 @@ describe("waits", () => {
 
   test("on() takes records one by one, and what comes after off() goes to the next wait", async () => {
     await using host = start("waits", "listens");
-    host.answer(await host.call("wait"), record(1, { text: "a" }));
-    host.answer(await host.call("wait"), record(2, { text: "b" }));
-    host.answer(await host.call("wait"), record(3, { text: "c" }));
+    const first = await host.call("wait");
+    expect(first.args).toEqual({ kind: "stream", stream: "messages", hold: true, blocking: false });
+    host.answer(first, record(1, { text: "a" }));
+    const second = await host.call("wait");
+    // The first is let go of when its handler is done and the second is there.
+    expect((await host.call("wait.drop")).args).toEqual({ call_no: first.id });
+    host.answer(second, record(2, { text: "b" }));
+    const next = await host.call("wait");
+    expect(next.args).toMatchObject({ blocking: true });
+    host.answer(next, record(3, { text: "c" }));
     const ending = await host.ending();
     expect(ending).toMatchObject({ output: { heard: ["1:a", "2:b"], next: "c" } });
     expect(ending).not.toHaveProperty("untaken");
-    // The handler called off() while no wait was open.
-    expect(host.calls("wait.drop")).toEqual([]);
+    expect(host.calls("wait.drop").map((call) => call.args)).toEqual([
+      { call_no: first.id },
+      { call_no: second.id },
+    ]);
   });
 
   test.each(["off", "dispose", "on-signal", "once-signal"])(
@@ -505,10 +519,16 @@ describe("reading and writing", () => {
       host.answer(next, record(12, next.args.data));
     }
     const page = await host.call("stream.list");
-    expect(page.args).toEqual({ direction: "output", stream: "events", limit: 2 });
+    expect(page.args).toEqual({ direction: "output", stream: "events", limit: 2, correlation_id: "c" });
     host.answer(page, { items: [record(1, { type: "a" }), record(2, { type: "b" })], next_cursor: "2" });
     const last = await host.call("stream.list");
-    expect(last.args).toEqual({ direction: "output", stream: "events", after: 2, limit: 2 });
+    expect(last.args).toEqual({
+      direction: "output",
+      stream: "events",
+      after: 2,
+      limit: 2,
+      correlation_id: "c",
+    });
     host.answer(last, { items: [record(3, { type: "c" })], next_cursor: null });
     const peek = await host.call("stream.peek");
     expect(peek.args).toEqual({ stream: "messages", correlation_id: "x", limit: 5 });

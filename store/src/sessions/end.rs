@@ -107,7 +107,7 @@ async fn apply(
     }
     for mut event in decision.events {
         if let Some(reason) = &row.session.cancel_text {
-            event = event.with("reason", reason.as_str());
+            event = event.with("message", reason.as_str());
         }
         events::append(tx, row.about(), event, at).await?;
     }

@@ -36,6 +36,15 @@ pub(super) async fn run(
     } else {
         waited.await?;
     }
+    conclude(context, client, run).await
+}
+
+/// Prints a run that has ended, and fails unless it succeeded.
+pub(super) async fn conclude(
+    context: &Context,
+    client: &Client,
+    run: RunId,
+) -> Result<(), CommandError> {
     let answer = client.get_run(run).await?;
     context
         .output

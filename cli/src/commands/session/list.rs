@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use helmr_api::client::Client;
 use helmr_api::http::sessions::{ListSessions, SessionStatus};
-use helmr_domain::ResourceName;
+use helmr_domain::{ResourceName, WorkspaceId};
 
 use crate::commands::page;
 use crate::context::Context;
@@ -26,6 +26,14 @@ pub struct Arguments {
     /// Only those with this external id
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
+
+    /// Only those with this tag
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+
+    /// Only those in this workspace (ws_…)
+    #[arg(long, value_name = "WORKSPACE")]
+    workspace: Option<WorkspaceId>,
 }
 
 /// The statuses of a session.
@@ -59,6 +67,8 @@ pub(super) async fn run(
         status: arguments.status.map(SessionStatus::from),
         task: arguments.task.map(|task| task.to_string()),
         external_id: arguments.external_id,
+        tag: arguments.tag,
+        workspace_id: arguments.workspace.map(|workspace| workspace.to_string()),
     };
     let answer = client.list_sessions(&query).await?;
     page::print(

@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
 
-    /// The same key again sends nothing more
+    /// The same key again sends nothing more to this stream
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 }
@@ -38,12 +38,11 @@ pub(super) async fn run(
     let body = SendInput {
         data: arguments.data.read("the record")?,
         correlation_id: arguments.correlation_id,
-        // The header is enough, and what it says holds for this stream.
-        idempotency_key: None,
+        // It belongs to the stream: the header's would hold for the environment.
+        idempotency_key: arguments.idempotency_key,
     };
-    let key = arguments
-        .idempotency_key
-        .map_or_else(IdempotencyKey::random, IdempotencyKey);
+    // A request that is sent again for want of an answer is the same request.
+    let key = IdempotencyKey::random();
     let stream = arguments.stream.as_str();
     let answer = client
         .send_input(arguments.session, stream, &body, &key)

@@ -2,7 +2,7 @@
 
 use helmr_api::client::{Client, IdempotencyKey};
 use helmr_api::http::sessions::StartSession;
-use helmr_api::http::value::Span;
+use helmr_api::http::value::{Span, Time};
 use helmr_domain::{Duration, ResourceName, WorkspaceId};
 
 use crate::commands::run::wait;
@@ -35,6 +35,18 @@ pub struct Arguments {
     /// How long the run may be queued before it expires, for example 10m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     ttl: Option<Duration>,
+
+    /// Higher goes first in the queue; that of the task's queue unless told
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    priority: Option<i64>,
+
+    /// Count the run apart from those with other keys in its queue
+    #[arg(long, value_name = "KEY")]
+    concurrency_key: Option<String>,
+
+    /// When the session ends by itself, for example 2026-06-01T18:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<Time>,
 
     /// A word to find it by; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
@@ -102,9 +114,11 @@ fn body(arguments: &Arguments) -> Result<StartSession, CommandError> {
         workspace_id: arguments.workspace,
         max_duration_seconds: arguments.max_duration,
         ttl: arguments.ttl.map(Span),
+        priority: arguments.priority,
+        concurrency_key: arguments.concurrency_key.clone(),
         tags: arguments.tags.clone(),
         metadata,
-        expires_at: None,
+        expires_at: arguments.expires_at,
     })
 }
 

@@ -24,6 +24,11 @@ pub struct Arguments {
     #[arg(long, value_name = "JSON|@FILE|-")]
     metadata: Option<Json>,
 
+    /// An origin from which browsers may use its access token, for example https://app.example.com; may be repeated. Any
+    /// unless told
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
+
     /// Repeating the command with the same key gives the first answer
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -42,6 +47,7 @@ pub(super) async fn run(
         timeout: arguments.timeout.map(Span),
         tags: arguments.tags,
         metadata,
+        allowed_origins: arguments.allowed_origins,
     };
     let key = arguments
         .idempotency_key

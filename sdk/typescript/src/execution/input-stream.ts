@@ -7,7 +7,7 @@ import type { JsonObject } from "../internal/json.ts";
 import { check, issuesText, type Schema } from "../internal/schema.ts";
 import { Leftovers } from "./leftovers.ts";
 import { checkedRecord, recordFromWire, type StreamRecord } from "./records.ts";
-import { type Execution, type Outcome, requireExecution } from "./slot.ts";
+import { type Execution, type OpenWait, type Outcome, requireExecution } from "./slot.ts";
 import { failureOf, WaitHandle, type WaitResult } from "./wait-handle.ts";
 
 /** Options of `wait()`. */
@@ -164,6 +164,7 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
     args: JsonObject,
     blocking: boolean,
     signal: AbortSignal | undefined,
+    opened?: (wait: OpenWait) => void,
   ): Promise<Outcome> {
     signal?.throwIfAborted();
     const correlationId = args.correlation_id as string | undefined;
@@ -174,6 +175,7 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
       signal?.throwIfAborted();
     }
     const wait = execution.open(args, blocking);
+    opened?.(wait);
     const outcome =
       signal === undefined
         ? await wait.outcome
@@ -198,14 +200,28 @@ export class TaskInputStream<Name extends string, Input, Output> implements Inpu
     correlationId: string | undefined,
     stop: AbortSignal,
   ): Promise<void> {
-    const args: JsonObject = { kind: "stream", stream: this.id };
+    // Held: the run stays active while a handler works, whatever else it waits for.
+    const args: JsonObject = { kind: "stream", stream: this.id, hold: true };
     if (correlationId !== undefined) args.correlation_id = correlationId;
-    while (!stop.aborted) {
-      const outcome = await this.#next(execution, args, false, stop);
-      // A wait without a timeout that ends without data was cancelled with the run or the fork: nothing follows.
-      if (!outcome.ok) return;
-      const record = await checkedRecord(this.id, this.schema, recordFromWire(outcome.data as JsonObject));
-      await handler(record.data, record);
+    const waits: { handled?: OpenWait | undefined; next?: OpenWait | undefined } = {};
+    const opened = (wait: OpenWait) => {
+      waits.next = wait;
+      // Not before the next one is there: between the two nothing would hold the run.
+      waits.handled?.release();
+      waits.handled = undefined;
+    };
+    try {
+      while (!stop.aborted) {
+        const outcome = await this.#next(execution, args, false, stop, opened);
+        waits.handled = waits.next ?? waits.handled;
+        waits.next = undefined;
+        // A wait without a timeout that ends without data was cancelled with the run or the fork: nothing follows.
+        if (!outcome.ok) return;
+        const record = await checkedRecord(this.id, this.schema, recordFromWire(outcome.data as JsonObject));
+        await handler(record.data, record);
+      }
+    } finally {
+      waits.handled?.release();
     }
   }
 }

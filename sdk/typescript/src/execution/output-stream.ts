@@ -20,6 +20,8 @@ export interface ListRecordsOptions {
   readonly after?: number | undefined;
   /** Records in a page; 50 when absent. */
   readonly limit?: number | undefined;
+  /** Only records with this correlation id. */
+  readonly correlationId?: string | undefined;
 }
 
 /** A page of records. */
@@ -131,10 +133,10 @@ export class TaskOutputStream<Name extends string, Input, Output>
   async *read(options: ListRecordsOptions = {}): AsyncGenerator<StreamRecord<Output>, void, undefined> {
     let after = options.after;
     for (;;) {
-      const page = await this.list({ after, limit: options.limit });
+      const page = await this.list({ ...options, after });
       yield* page.items;
-      after = page.items.at(-1)?.sequence;
-      if (page.nextCursor === null || after === undefined) return;
+      if (page.nextCursor === null) return;
+      after = page.items.at(-1)?.sequence ?? Number(page.nextCursor);
     }
   }
 
@@ -142,6 +144,7 @@ export class TaskOutputStream<Name extends string, Input, Output>
     const args: JsonObject = { direction: "output", stream: this.id };
     if (options.after !== undefined) args.after = options.after;
     if (options.limit !== undefined) args.limit = options.limit;
+    if (options.correlationId !== undefined) args.correlation_id = options.correlationId;
     const answer = (await requireExecution(`${this.#label}.list()`).call("stream.list", args)) as JsonObject;
     const items = (answer.items ?? []) as JsonObject[];
     const cursor = answer.next_cursor ?? null;

@@ -21,6 +21,8 @@ export interface OpenWait {
   readonly outcome: Promise<Outcome>;
   /** Ends the wait. Unless it had its answer already, it will have none. */
   drop(): Promise<Dropped>;
+  /** Ends the hold of a wait that was opened with `hold` and has its answer: the run need not stay active for it. */
+  release(): void;
   /** Says that the task has what the wait brought. What nobody has taken at the run's end goes back to the session. */
   taken(): void;
 }

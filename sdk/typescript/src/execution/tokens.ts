@@ -12,6 +12,8 @@ export interface CreateTokenOptions {
   /** At most 10, of at most 128 characters. */
   readonly tags?: readonly string[] | undefined;
   readonly metadata?: JsonObject | undefined;
+  /** Origins of pages that may use its public access token, such as `https://app.example.com`; any when absent. */
+  readonly allowedOrigins?: readonly string[] | undefined;
 }
 
 /** Options of `token.wait()`. */
@@ -61,6 +63,7 @@ async function create(options: CreateTokenOptions = {}): Promise<CreatedToken> {
   if (options.timeout !== undefined)
     args.timeout_ms = durationMs(options.timeout, "the timeout of tokens.create()");
   if (options.tags !== undefined) args.tags = [...options.tags];
+  if (options.allowedOrigins !== undefined) args.allowed_origins = [...options.allowedOrigins];
   if (options.metadata !== undefined) {
     args.metadata = JSON.parse(encodeJson(options.metadata, "the token's metadata", 256 * 1024)) as JsonValue;
   }

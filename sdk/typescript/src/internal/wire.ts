@@ -9,6 +9,8 @@ const USER_DATA: ReadonlySet<string> = new Set([
   "result",
   "data",
   "metadata",
+  "value",
+  "patch",
   "fields",
   "details",
   "schema",

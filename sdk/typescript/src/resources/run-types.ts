@@ -23,9 +23,27 @@ export interface RunFailure {
   readonly stack?: string;
 }
 
+/** The queue of a run. */
+export interface RunQueue {
+  readonly name: string;
+  readonly concurrencyLimit: number | null;
+  /** The limit counts for each value separately. */
+  readonly concurrencyKey: string | null;
+}
+
+/** Why a run was asked to stop. */
+export interface Cancellation {
+  readonly code: "cancelled" | "session_cancelled" | "session_expired";
+  /** What was said with it. */
+  readonly reason: string | null;
+  readonly requestedAt: string;
+}
+
 interface RunBase {
   readonly id: string;
   readonly sessionId: string;
+  /** Counts the runs of a session from 1. */
+  readonly number: number;
   /** The task's id. */
   readonly task: string;
   readonly deploymentId: string;
@@ -42,6 +60,16 @@ interface RunBase {
   readonly attemptNumber: number | null;
   readonly dispatchAttempts: number;
   readonly placement: { readonly state: string; readonly reason: string | null };
+  /** The queue whose limit it counts against; absent for a task without one. */
+  readonly queue?: RunQueue;
+  /** Higher goes first. */
+  readonly priority: number;
+  /** While it is queued for another attempt: when that begins. */
+  readonly notBefore?: string;
+  /** When it expires, if no worker has had it until then. */
+  readonly expiresAt?: string;
+  /** There from the moment on when somebody asked it to stop. */
+  readonly cancellation?: Cancellation;
   readonly exitCode: number | null;
   readonly metadata: JsonObject;
   readonly provenance: JsonValue;

@@ -1,15 +1,24 @@
-//! `client.runs`: look at runs, follow them, cancel them.
+//! `client.runs`: look at runs, follow them, cancel them, run them again.
 import { ConnectionError } from "../errors.ts";
-import { follow } from "../internal/follow.ts";
-import type { Http, Query, RequestOptions } from "../internal/http.ts";
+import type { CreateOptions, Http, Query, RequestOptions } from "../internal/http.ts";
 import { toWire } from "../internal/wire.ts";
 import { Listing, type Page, type PageOptions } from "../pagination.ts";
+import { type Growing, growing } from "./growing.ts";
 import { type FinishedRun, isFinished, type LogItem, type Run, type RunEvent } from "./run-types.ts";
 
 /** Which runs. */
 export interface ListRunsOptions extends PageOptions, RequestOptions {
   readonly sessionId?: string | undefined;
   readonly status?: Run["status"] | undefined;
+  /** The task's id. */
+  readonly task?: string | undefined;
+}
+
+/** Which part of a log. */
+export interface LogFilter {
+  readonly stream?: LogItem["stream"] | undefined;
+  /** From this byte of `stdout` or `stderr` on; `stream` says of which. */
+  readonly offset?: number | undefined;
 }
 
 /** How to wait for a run's end. */
@@ -17,19 +26,6 @@ export interface WaitForRunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Gives up after it with code `timeout`; the run goes on. Without end when absent. */
   readonly timeoutMs?: number | undefined;
-}
-
-/** From where on to read or follow. */
-export interface GrowingOptions extends PageOptions {
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Something of a run that grows: its events or its log. */
-export interface Growing<T> {
-  /** A page, oldest first; iterate it for everything so far. */
-  list(options?: GrowingOptions): Listing<T>;
-  /** Everything so far and then what comes, until the run has ended. */
-  follow(options?: Omit<GrowingOptions, "limit">): AsyncIterable<T>;
 }
 
 const FINAL_EVENTS: ReadonlySet<string> = new Set([
@@ -73,7 +69,7 @@ export class Runs {
     ];
     const signal = AbortSignal.any(signals.filter((given) => given !== undefined));
     try {
-      for await (const event of this.#events(id, { signal })) {
+      for await (const event of this.events(id).follow({ signal })) {
         if (FINAL_EVENTS.has(event.kind)) break;
       }
       const run = await this.get(id, { signal });
@@ -100,38 +96,27 @@ export class Runs {
   }
 
   /**
+   * Starts a new run of the session of a run that has ended, with the same payload.
+   *
+   * @throws HelmrError `session_run_active` while another run of the session is active, `session_ended`.
+   */
+  async retry(id: string, options: CreateOptions = {}): Promise<Run> {
+    return (await this.#http.create<{ run: Run }>(["runs", id, "retry"], {}, options)).run;
+  }
+
+  /**
    * What happened in a run.
    *
    * @example for await (const event of client.runs.events(id).follow()) console.log(event.kind);
    */
   events(id: string): Growing<RunEvent> {
-    return {
-      list: (options = {}) => this.#list<RunEvent>(["runs", id, "events"], {}, options),
-      follow: (options = {}) => this.#events(id, options),
-    };
+    return growing(this.#http, () => Promise.resolve(["runs", id, "events"]), {});
   }
 
   /** What a run printed and logged; `stream` chooses one of the three. */
-  logs(id: string, only: { readonly stream?: LogItem["stream"] | undefined } = {}): Growing<LogItem> {
-    const path = ["runs", id, "logs"];
-    return {
-      list: (options = {}) => this.#list<LogItem>(path, { stream: only.stream }, options),
-      follow: ({ cursor, signal } = {}) =>
-        follow<LogItem>(this.#http, { path, query: { stream: only.stream, cursor }, signal }),
-    };
-  }
-
-  #events(
-    id: string,
-    { cursor, signal }: Omit<GrowingOptions, "limit">,
-  ): AsyncGenerator<RunEvent, void, undefined> {
-    return follow(this.#http, { path: ["runs", id, "events"], query: { cursor }, signal });
-  }
-
-  #list<T>(path: readonly string[], query: Query, { limit, cursor, signal }: GrowingOptions): Listing<T> {
-    return new Listing(cursor, (at) =>
-      this.#http.get<Page<T>>(path, { ...query, limit, cursor: at }, { signal }),
-    );
+  logs(id: string, filter: LogFilter = {}): Growing<LogItem> {
+    const { stream, offset } = filter;
+    return growing(this.#http, () => Promise.resolve(["runs", id, "logs"]), { stream, offset });
   }
 }
 

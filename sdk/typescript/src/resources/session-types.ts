@@ -1,7 +1,8 @@
 //! Sessions as the API tells of them, and the types that starting one takes from its task.
 import type { Task } from "../authoring/task.ts";
+import type { StreamRecord } from "../execution/records.ts";
 import type { Duration } from "../internal/duration.ts";
-import type { CreateOptions } from "../internal/http.ts";
+import type { CreateOptions, RequestOptions } from "../internal/http.ts";
 import type { JsonObject, JsonValue } from "../internal/json.ts";
 import type { Run, RunFailure } from "./run-types.ts";
 
@@ -21,7 +22,6 @@ interface SessionBase {
   /** Why the last run failed. */
   readonly error: RunFailure | null;
   readonly createdAt: string;
-  readonly updatedAt: string;
 }
 
 /** A task's invocation and its history. */
@@ -37,6 +37,33 @@ export type Session =
       readonly endedAt: string;
     });
 
+/** A stream of a session. */
+export interface SessionStream {
+  readonly name: string;
+  readonly direction: "input" | "output";
+  /** How many records it holds: the sequence of the last one. */
+  readonly records: number;
+  readonly lastRecordAt: string | null;
+  /** Of an input stream: how many of them the task has not read. */
+  readonly unread: number;
+}
+
+/** A record in its place among all the records of its session. */
+export interface TranscriptItem extends StreamRecord {
+  /** From 1, over all streams. Give it as `cursor` for what follows. */
+  readonly position: number;
+  readonly direction: "input" | "output";
+  readonly stream: string;
+  /** The run that appended it; null for input. */
+  readonly runId: string | null;
+}
+
+/** What may be changed of a session. What is absent stays as it is. */
+export interface SessionChanges extends RequestOptions {
+  readonly tags?: readonly string[] | undefined;
+  readonly metadata?: JsonObject | undefined;
+}
+
 /** How a session is started. */
 export interface StartOptions extends CreateOptions {
   /** While a session with this id is open, starting it again with the same task and payload gives that one. */
@@ -47,6 +74,10 @@ export interface StartOptions extends CreateOptions {
   readonly maxDurationSeconds?: number | undefined;
   /** How long the run may be queued. */
   readonly ttl?: Duration | undefined;
+  /** Higher goes first; the queue's own when absent. */
+  readonly priority?: number | undefined;
+  /** Counts the queue's limit for this value separately. */
+  readonly concurrencyKey?: string | undefined;
   readonly tags?: readonly string[] | undefined;
   readonly metadata?: JsonObject | undefined;
   /** When the session ends by itself. */

@@ -1,7 +1,7 @@
 //! `client.sessions`: start tasks, and talk with what was started.
 import { NotFoundError } from "../errors.ts";
 import { durationMs } from "../internal/duration.ts";
-import type { Http, RequestOptions } from "../internal/http.ts";
+import type { Http, Query, RequestOptions } from "../internal/http.ts";
 import type { JsonValue } from "../internal/json.ts";
 import { toWire } from "../internal/wire.ts";
 import { Listing, type Page, type PageOptions } from "../pagination.ts";
@@ -11,6 +11,7 @@ import { SessionHandle } from "./session-handle.ts";
 import type {
   OutputOf,
   Session,
+  SessionChanges,
   StartArguments,
   StartedSession,
   StartOptions,
@@ -21,6 +22,17 @@ import type {
 export interface StartAndWaitOptions extends StartOptions {
   /** Gives up waiting after it with code `timeout`; the run goes on. */
   readonly waitTimeoutMs?: number | undefined;
+}
+
+/** Which sessions. */
+export interface ListSessionsOptions extends PageOptions, RequestOptions {
+  readonly status?: Session["status"] | undefined;
+  /** The task's id. */
+  readonly task?: string | undefined;
+  readonly externalId?: string | undefined;
+  /** Only those that have this tag. */
+  readonly tag?: string | undefined;
+  readonly workspaceId?: string | undefined;
 }
 
 /** Sessions. */
@@ -67,17 +79,21 @@ export class Sessions {
 
   /** A handle on a session, by its id or by the external id of an open one. Nothing is sent yet. */
   open(session: string | { readonly externalId: string }): SessionHandle {
-    if (typeof session === "string") return new SessionHandle(this.#http, () => Promise.resolve(session));
+    if (typeof session === "string") {
+      return new SessionHandle(this.#http, { id: () => Promise.resolve(session), forget: () => false });
+    }
     let found: Promise<string> | undefined;
-    const find = () => {
+    const forget = () => {
+      found = undefined;
+      return true;
+    };
+    const id = () => {
       found ??= this.#openId(session.externalId);
       // A session that is not there yet may be there the next time.
-      found.catch(() => {
-        found = undefined;
-      });
+      found.catch(forget);
       return found;
     };
-    return new SessionHandle(this.#http, find);
+    return new SessionHandle(this.#http, { id, forget });
   }
 
   /** Looks a session up. */
@@ -86,11 +102,26 @@ export class Sessions {
   }
 
   /** Lists sessions, newest first. */
-  list(options: PageOptions & RequestOptions = {}): Listing<Session> {
-    const { limit, cursor, ...request } = options;
+  list(options: ListSessionsOptions = {}): Listing<Session> {
+    const { signal, timeoutMs, cursor, ...query } = options;
     return new Listing(cursor, (at) =>
-      this.#http.get<Page<Session>>(["sessions"], { limit, cursor: at }, request),
+      this.#http.get<Page<Session>>(["sessions"], toWire({ ...query, cursor: at }) as Query, {
+        signal,
+        timeoutMs,
+      }),
     );
+  }
+
+  /**
+   * Changes tags or metadata of a session; each replaces the whole of what was there.
+   *
+   * @example await client.sessions.update(id, { tags: ["urgent"] });
+   */
+  async update(id: string, changes: SessionChanges): Promise<Session> {
+    const { signal, timeoutMs, tags, metadata } = changes;
+    const body = toWire({ tags, metadata });
+    return (await this.#http.patch<{ session: Session }>(["sessions", id], body, { signal, timeoutMs }))
+      .session;
   }
 
   /**
@@ -130,11 +161,7 @@ export class Sessions {
   }
 
   async #openId(externalId: string): Promise<string> {
-    const query = { external_id: externalId, status: "open" };
-    const list = new Listing<Session>(undefined, (cursor) =>
-      this.#http.get<Page<Session>>(["sessions"], { ...query, cursor }),
-    );
-    for await (const session of list) {
+    for await (const session of this.list({ externalId, status: "open" })) {
       if (session.externalId === externalId && session.status === "open") return session.id;
     }
     const message = `no open session has the external id "${externalId}"`;

@@ -46,12 +46,17 @@ export interface NewToken extends CreateOptions {
   readonly timeout?: Duration | undefined;
   readonly tags?: readonly string[] | undefined;
   readonly metadata?: JsonObject | undefined;
+  /** Origins of pages that may use its public access token; any when absent. */
+  readonly allowedOrigins?: readonly string[] | undefined;
 }
 
 /** Which tokens. */
 export interface ListTokensOptions extends PageOptions, RequestOptions {
   readonly status?: Token["status"] | undefined;
   readonly runId?: string | undefined;
+  readonly sessionId?: string | undefined;
+  /** Only those that have this tag. */
+  readonly tag?: string | undefined;
 }
 
 /** Tokens. */
@@ -74,9 +79,9 @@ export class Tokens {
 
   /** Makes a token. In a task use `tokens.create()`, whose token can be waited for. */
   async create(options: NewToken = {}): Promise<TokenWithSecrets> {
-    const { timeout, tags, metadata, ...request } = options;
+    const { timeout, tags, metadata, allowedOrigins, ...request } = options;
     const span = timeout === undefined ? undefined : durationMs(timeout, "the timeout of the token");
-    const body = toWire({ timeout: span, tags, metadata });
+    const body = toWire({ timeout: span, tags, metadata, allowedOrigins });
     return (await this.#http.create<{ token: TokenWithSecrets }>(["tokens"], body, request)).token;
   }
 

@@ -91,7 +91,12 @@ export class TaskExecution implements Execution {
       if (blocking) this.#active = undefined;
     };
     outcome.then(over, over);
-    return { outcome, drop: () => this.#drop(id), taken: () => void this.#untaken.delete(id) };
+    return {
+      outcome,
+      drop: () => this.#drop(id),
+      release: () => this.#release(id),
+      taken: () => void this.#untaken.delete(id),
+    };
   }
 
   /** Takes an answer of the worker. One that nobody waits for any more is dropped: answers may come twice. */
@@ -139,13 +144,22 @@ export class TaskExecution implements Execution {
   }
 
   async #drop(id: number): Promise<Dropped> {
-    if (!this.#pending.has(id)) return "answered";
+    if (!this.#pending.has(id)) {
+      this.#release(id);
+      return "answered";
+    }
     const answer = await this.#request("wait.drop", { call_no: id }, false);
     if (!answer.ok) return "unsupported";
     if (!isJsonObject(answer.data) || answer.data.dropped !== true) return "answered";
     this.#forget(id);
     this.#untaken.delete(id);
     return "dropped";
+  }
+
+  #release(id: number): void {
+    // With the run's end or stop every hold ends.
+    if (this.phase === "ended" || this.signal.aborted) return;
+    this.#request("wait.drop", { call_no: id }, false).catch(() => undefined);
   }
 
   #forget(id: number): void {
