@@ -96,6 +96,9 @@ impl From<Refusal> for ApiError {
                 (Code::MetadataNotNumber, Some(json!({ "key": key })))
             }
             Refusal::PublicTokenSpent => (Code::PublicTokenSpent, None),
+            Refusal::LogOverBudget { left } => {
+                (Code::InvalidState, Some(json!({ "left_bytes": left })))
+            }
             Refusal::LogOutOfStep { expected } => {
                 (Code::InvalidState, Some(json!({ "expected": expected })))
             }

@@ -22,8 +22,14 @@ pub const CPU_OVERCOMMIT: u64 = 8;
 pub const DISPATCHES_BEFORE_START: u32 = 5;
 /// Restores of one checkpoint that fail, before it is taken for unusable.
 pub const RESTORES: u32 = 5;
-/// Bytes of stdout, and of stderr, that are kept of a run.
+/// Bytes of stdout, stderr and log entries that are kept of a run, together.
 pub const LOG_KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// What each log entry counts beside its text.
+pub const LOG_ENTRY_BYTES: u64 = 100;
 pub const RUN_METADATA_BYTES: usize = 256 * 1024;
+/// Of data that an event repeats; more is left out.
+pub const EVENT_DATA_BYTES: usize = 64 * 1024;
+/// Of the whole metadata in an event that tells of a change to it; more is left out.
+pub const EVENT_METADATA_BYTES: usize = 16 * 1024;
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(30 * 86_400);
 pub const IDEMPOTENCY_SECRETS_KEPT: Duration = Duration::from_secs(86_400);

@@ -61,6 +61,8 @@ pub enum Refusal {
     MetadataNotNumber { key: String },
     #[error("output is expected from offset {expected} on")]
     LogOutOfStep { expected: u64 },
+    #[error("{left} bytes more may be kept of the run's log")]
+    LogOverBudget { left: u64 },
     #[error("the public access token is spent")]
     PublicTokenSpent,
 }

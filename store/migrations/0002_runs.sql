@@ -39,4 +39,7 @@ UPDATE runs SET log_bytes = COALESCE((
         FROM log_segments
         WHERE run_id = runs.id
     ), 0);
+-- The beginning of a character that is still to come, sealed.
+ALTER TABLE log_positions ADD COLUMN tail {bytes};
+ALTER TABLE log_positions ADD COLUMN tail_bytes {int} NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN entries_cut {int} NOT NULL DEFAULT 0 CHECK (entries_cut IN (0, 1));

@@ -167,6 +167,14 @@ impl LogStream {
             Self::Stderr => "stderr",
         }
     }
+
+    /// Reads what `as_str` wrote.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        [Self::Stdout, Self::Stderr]
+            .into_iter()
+            .find(|stream| stream.as_str() == text)
+    }
 }
 
 /// A piece of output, sealed by the caller.
@@ -177,9 +185,29 @@ pub struct AppendLog {
     pub stream: LogStream,
     /// In the attempt's output. Must be where the last piece ended: see `log_position`.
     pub offset: u64,
+    /// Bytes that are new, in clear.
+    pub size_bytes: u64,
+    /// What is kept, with what was held back before.
+    pub kept: Option<Sealed>,
+    /// Held back: the beginning of a character that is still to come.
+    pub tail: Option<Sealed>,
+}
+
+/// Bytes that the caller sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
     /// In clear.
     pub size_bytes: u64,
     pub sealed: Vec<u8>,
+}
+
+/// How far an attempt's output has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPosition {
+    pub received_bytes: u64,
+    /// What may still be kept, with the tail. None once the stream was cut.
+    pub left_bytes: u64,
+    pub tail: Option<Sealed>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

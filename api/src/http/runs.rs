@@ -244,4 +244,6 @@ pub struct LogQuery {
     /// Only this stream.
     #[param(value_type = Option<LogStream>)]
     pub stream: Option<LogStream>,
+    /// With `stream=stdout` or `stderr`: what was printed from this byte on. Cursors then are offsets.
+    pub offset: Option<u64>,
 }

@@ -10,11 +10,11 @@ use crate::server::{START, Server};
 
 const MANIFEST: &str = "a-manifest";
 
-async fn run(server: &Server, id: &str) -> Result<Value> {
+pub(crate) async fn run(server: &Server, id: &str) -> Result<Value> {
     Ok(server.get(&format!("/api/v1/runs/{id}")).await?.ok().body["run"].clone())
 }
 
-async fn kinds(server: &Server, id: &str) -> Result<Vec<String>> {
+pub(crate) async fn kinds(server: &Server, id: &str) -> Result<Vec<String>> {
     let events = server
         .get(&format!("/api/v1/runs/{id}/events?limit=200"))
         .await?
@@ -28,7 +28,7 @@ async fn kinds(server: &Server, id: &str) -> Result<Vec<String>> {
 }
 
 /// Starts a session and plays its worker up to the first line of the task.
-async fn started(
+pub(crate) async fn started(
     deployed: &mut Deployed,
     body: &Value,
 ) -> Result<(String, String, Box<Assignment>)> {
@@ -49,7 +49,7 @@ async fn started(
     Ok((session, run, assignment))
 }
 
-fn call(number: u64, op: &str, args: &Value) -> Value {
+pub(crate) fn call(number: u64, op: &str, args: &Value) -> Value {
     json!({ "call_no": number, "op": op, "args": args })
 }
 

@@ -1,14 +1,18 @@
 //! Log entries of tasks, kept as events.
 
-use helmr_domain::{Event, EventKind, RunId};
+use helmr_domain::{Event, EventKind, RunId, limits};
 
-use super::{AppendEntries, transition};
+use super::{AppendEntries, Entry, log, transition};
 use crate::db::{Tx, params, sql};
 use crate::{Result, Store, events};
 
 sql! {
     SET_ENTRIES = "UPDATE runs
-        SET entries = $2
+        SET entries = $2, entries_cut = $3
+        WHERE id = $1";
+
+    ARE_CUT = "SELECT entries_cut
+        FROM runs
         WHERE id = $1";
 
     COUNT_CONSUMED = "UPDATE runs
@@ -20,7 +24,7 @@ sql! {
         WHERE id = $1 AND consumed > 0";
 }
 
-/// Keeps log entries as events of the run.
+/// Keeps log entries as events of the run, as far as its budget goes.
 ///
 /// # Errors
 /// `Stale`.
@@ -35,12 +39,28 @@ async fn append_in(tx: &mut Tx, input: &AppendEntries) -> Result<()> {
     let mut about = run.about();
     about.attempt = Some(input.fence.attempt);
     let mut kept = run.entries;
+    let mut cut: bool = tx
+        .one(&ARE_CUT, params![run.run.id])
+        .await?
+        .take("entries_cut")?;
+    let mut left = log::left(tx, run.run.id).await?;
     for entry in &input.entries {
         // Told before.
         if entry.index <= kept {
             continue;
         }
         kept = entry.index;
+        if cut {
+            continue;
+        }
+        let size = weight(entry);
+        if size > left {
+            cut = true;
+            let event = Event::new(EventKind::Log).with("entries_cut", true);
+            events::append(tx, about, event, input.at).await?;
+            continue;
+        }
+        left -= size;
         let mut event = Event::new(EventKind::Log)
             .with("level", entry.level.as_str())
             .with("message", entry.message.as_str())
@@ -51,9 +71,22 @@ async fn append_in(tx: &mut Tx, input: &AppendEntries) -> Result<()> {
         events::append(tx, about, event, input.at).await?;
     }
     if kept != run.entries {
-        tx.run(&SET_ENTRIES, params![run.run.id, kept]).await?;
+        tx.run(&SET_ENTRIES, params![run.run.id, kept, cut]).await?;
+        log::set_left(tx, run.run.id, left).await?;
     }
     Ok(())
+}
+
+/// What an entry takes of its run's budget.
+fn weight(entry: &Entry) -> u64 {
+    let fields = entry
+        .fields
+        .as_ref()
+        .map_or(0, |fields| fields.to_string().len());
+    let text = entry.message.len().saturating_add(fields);
+    u64::try_from(text)
+        .unwrap_or(u64::MAX)
+        .saturating_add(limits::LOG_ENTRY_BYTES)
 }
 
 /// Notes that a run has read a record.

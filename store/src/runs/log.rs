@@ -1,28 +1,46 @@
-//! What runs print: sealed pieces by offset, up to a limit.
+//! What runs print: sealed pieces by offset, within the run's budget.
+//!
+//! A piece that is kept ends between characters: the beginning of one that is still to come is held back beside the
+//! position, sealed as well, and goes into the next piece, or stands alone when the attempt ends.
 
-use helmr_domain::{Event, EventKind, Refusal, RunId, Scope, limits};
+use helmr_domain::{Event, EventKind, Moment, Refusal, RunId, Scope, limits};
 
-use super::{AppendLog, Log, LogStream, Segment, row, transition};
+use super::{AppendLog, Log, LogPosition, LogStream, Sealed, Segment, row, transition};
 use crate::db::{Row, Tx, params, sql};
+use crate::events::About;
 use crate::{Error, Hint, Result, Store, events};
 
 sql! {
-    POSITION = "SELECT base_offset, received_bytes, cut_offset
+    POSITION = "SELECT base_offset, received_bytes, cut_offset, tail, tail_bytes
         FROM log_positions
         WHERE run_id = $1 AND stream = $2 AND attempt = $3";
 
-    LAST_POSITION = "SELECT base_offset, received_bytes, cut_offset
+    LAST_POSITION = "SELECT base_offset, received_bytes, cut_offset, tail, tail_bytes
         FROM log_positions
         WHERE run_id = $1 AND stream = $2
         ORDER BY attempt DESC
         LIMIT 1";
 
     SAVE_POSITION = "INSERT INTO log_positions (
-            run_id, stream, attempt, base_offset, received_bytes, cut_offset
+            run_id, stream, attempt, base_offset, received_bytes, cut_offset, tail, tail_bytes
         )
-        VALUES ($1, $2, $3, $4, $5, $6)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (run_id, stream, attempt) DO UPDATE
-            SET received_bytes = excluded.received_bytes, cut_offset = excluded.cut_offset";
+            SET received_bytes = excluded.received_bytes, cut_offset = excluded.cut_offset,
+                tail = excluded.tail, tail_bytes = excluded.tail_bytes";
+
+    HELD_BACK = "SELECT stream, attempt, base_offset, received_bytes, cut_offset, tail, tail_bytes
+        FROM log_positions
+        WHERE run_id = $1 AND tail IS NOT NULL
+        ORDER BY stream";
+
+    KEPT = "SELECT log_bytes
+        FROM runs
+        WHERE id = $1";
+
+    SET_KEPT = "UPDATE runs
+        SET log_bytes = $2
+        WHERE id = $1";
 
     INSERT_SEGMENT = "INSERT INTO log_segments (
             run_id, stream, start_offset, size_bytes, attempt, sealed, created_at
@@ -42,46 +60,93 @@ sql! {
 }
 
 /// How far a stream of output has come.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Position {
     /// Where the attempt's output begins in the run's.
     base: u64,
     received: u64,
     cut: Option<u64>,
+    tail: Option<Sealed>,
 }
 
 impl Position {
-    const fn end(self) -> u64 {
+    const fn end(&self) -> u64 {
         self.base + self.received
+    }
+
+    fn held_back(&self) -> u64 {
+        self.tail.as_ref().map_or(0, |tail| tail.size_bytes)
+    }
+
+    /// Where what is kept next begins in the run's output.
+    fn start(&self) -> u64 {
+        self.end().saturating_sub(self.held_back())
     }
 }
 
-fn read_position(mut row: Row) -> Result<Position> {
+fn read_position(row: &mut Row) -> Result<Position> {
+    let base = row.take("base_offset")?;
+    let received = row.take("received_bytes")?;
+    let cut = row.take("cut_offset")?;
+    let tail: Option<Vec<u8>> = row.take("tail")?;
+    let size_bytes = row.take("tail_bytes")?;
     Ok(Position {
-        base: row.take("base_offset")?,
-        received: row.take("received_bytes")?,
-        cut: row.take("cut_offset")?,
+        base,
+        received,
+        cut,
+        tail: tail.map(|sealed| Sealed { size_bytes, sealed }),
     })
 }
 
 async fn find(tx: &mut Tx, id: RunId, attempt: u32, stream: LogStream) -> Result<Option<Position>> {
     let bound = params![id, stream.as_str(), attempt];
     let found = tx.find(&POSITION, bound).await?;
-    found.map(read_position).transpose()
+    found.map(|mut row| read_position(&mut row)).transpose()
 }
 
 async fn find_last(tx: &mut Tx, id: RunId, stream: LogStream) -> Result<Option<Position>> {
     let found = tx
         .find(&LAST_POSITION, params![id, stream.as_str()])
         .await?;
-    found.map(read_position).transpose()
+    found.map(|mut row| read_position(&mut row)).transpose()
 }
 
-/// Keeps a piece of output. One that was received before changes nothing; beyond 64 MiB of a stream the run goes on
-/// and what it prints is counted, not kept.
+async fn save(
+    tx: &mut Tx,
+    id: RunId,
+    stream: LogStream,
+    attempt: u32,
+    position: &Position,
+) -> Result<()> {
+    let bound = params![
+        id,
+        stream.as_str(),
+        attempt,
+        position.base,
+        position.received,
+        position.cut,
+        position.tail.as_ref().map(|tail| tail.sealed.clone()),
+        position.held_back()
+    ];
+    tx.run(&SAVE_POSITION, bound).await.map(drop)
+}
+
+/// Bytes that a run may still keep, of output and of entries.
+pub(super) async fn left(tx: &mut Tx, id: RunId) -> Result<u64> {
+    let kept: u64 = tx.one(&KEPT, params![id]).await?.take("log_bytes")?;
+    Ok(limits::LOG_KEPT_BYTES.saturating_sub(kept))
+}
+
+pub(super) async fn set_left(tx: &mut Tx, id: RunId, left: u64) -> Result<()> {
+    let kept = limits::LOG_KEPT_BYTES.saturating_sub(left);
+    tx.run(&SET_KEPT, params![id, kept]).await.map(drop)
+}
+
+/// Keeps a piece of output. One that was received before changes nothing. A piece of which less is kept than was
+/// received is the last one of its stream: the run goes on, and what it prints is counted, not kept.
 ///
 /// # Errors
-/// `Stale`; `Refused(LogOutOfStep)` with the offset that is expected.
+/// `Stale`; `Refused`: `LogOutOfStep` with the offset that is expected, `LogOverBudget` with what may be kept.
 pub async fn append_log(store: &Store, input: AppendLog) -> Result<()> {
     store
         .write(input, |tx, input| Box::pin(append_in(tx, input)))
@@ -100,6 +165,7 @@ async fn append_in(tx: &mut Tx, input: &AppendLog) -> Result<()> {
                 base: last.end(),
                 received: 0,
                 cut: last.cut,
+                tail: None,
             }
         }
     };
@@ -110,51 +176,115 @@ async fn append_in(tx: &mut Tx, input: &AppendLog) -> Result<()> {
         let expected = position.received;
         return Err(Refusal::LogOutOfStep { expected }.into());
     }
-    let start = position.end();
-    let first_cut = position.cut.is_none() && start >= limits::LOG_KEPT_BYTES;
-    if first_cut {
-        position.cut = Some(start);
-    }
-    position.received += input.size_bytes;
-    let bound = params![
-        fence.run_id,
-        input.stream.as_str(),
-        fence.attempt,
-        position.base,
-        position.received,
-        position.cut
-    ];
-    tx.run(&SAVE_POSITION, bound).await?;
     let mut about = run.about();
     about.attempt = Some(fence.attempt);
-    let event = Event::new(EventKind::Log).with("stream", input.stream.as_str());
-    if first_cut {
-        let event = event.with("cut_at", start);
-        events::append(tx, about, event, input.at).await?;
+    let start = position.start();
+    let there = position.held_back() + input.size_bytes;
+    position.received += input.size_bytes;
+    position.tail = None;
+    if position.cut.is_none() {
+        let left = left(tx, fence.run_id).await?;
+        let kept = input.kept.as_ref().map_or(0, |kept| kept.size_bytes);
+        let tail = input.tail.as_ref().map_or(0, |tail| tail.size_bytes);
+        if kept + tail > left {
+            return Err(Refusal::LogOverBudget { left }.into());
+        }
+        let piece = Piece {
+            run: fence.run_id,
+            attempt: fence.attempt,
+            stream: input.stream,
+            start,
+        };
+        if let Some(kept) = &input.kept {
+            piece.keep(tx, about, kept, input.at).await?;
+        }
+        let is_cut = kept + tail < there;
+        if is_cut {
+            position.cut = Some(start + kept);
+            tell_cut(tx, about, input.stream, start + kept, input.at).await?;
+        } else {
+            position.tail.clone_from(&input.tail);
+        }
+        // What is left after a cut is less than a character, and nobody's.
+        let left = if is_cut { 0 } else { left - kept };
+        set_left(tx, fence.run_id, left).await?;
     }
-    if position.cut.is_some() {
-        return Ok(());
+    save(tx, fence.run_id, input.stream, fence.attempt, &position).await?;
+    if run.run.state.attempt() != Some(fence.attempt) {
+        // It came after its attempt's end, when nothing more is waited for.
+        flush(tx, run.about(), fence.run_id, input.at).await?;
     }
-    let bound = params![
-        fence.run_id,
-        input.stream.as_str(),
-        start,
-        input.size_bytes,
-        fence.attempt,
-        input.sealed,
-        input.at.now
-    ];
-    tx.run(&INSERT_SEGMENT, bound).await?;
-    let event = Event::new(EventKind::Log)
-        .with("stream", input.stream.as_str())
-        .with("start", start)
-        .with("end", position.end());
-    events::append(tx, about, event, input.at).await?;
-    tx.hint(Hint::Log(fence.run_id));
     Ok(())
 }
 
-/// How much of an attempt's output was received.
+async fn tell_cut(
+    tx: &mut Tx,
+    about: About,
+    stream: LogStream,
+    cut_at: u64,
+    at: Moment,
+) -> Result<()> {
+    let event = Event::new(EventKind::Log)
+        .with("stream", stream.as_str())
+        .with("cut_at", cut_at);
+    events::append(tx, about, event, at).await
+}
+
+/// Where something that is kept belongs.
+struct Piece {
+    run: RunId,
+    attempt: u32,
+    stream: LogStream,
+    start: u64,
+}
+
+impl Piece {
+    async fn keep(&self, tx: &mut Tx, about: About, kept: &Sealed, at: Moment) -> Result<()> {
+        let bound = params![
+            self.run,
+            self.stream.as_str(),
+            self.start,
+            kept.size_bytes,
+            self.attempt,
+            kept.sealed,
+            at.now
+        ];
+        tx.run(&INSERT_SEGMENT, bound).await?;
+        let event = Event::new(EventKind::Log)
+            .with("stream", self.stream.as_str())
+            .with("start", self.start)
+            .with("end", self.start + kept.size_bytes);
+        events::append(tx, about, event, at).await?;
+        tx.hint(Hint::Log(self.run));
+        Ok(())
+    }
+}
+
+/// Keeps what was held back of a run's output: the rest of the character will not come.
+pub(super) async fn flush(tx: &mut Tx, mut about: About, id: RunId, at: Moment) -> Result<()> {
+    for mut found in tx.rows(&HELD_BACK, params![id]).await? {
+        let stream = found.parse("stream", LogStream::read)?;
+        let attempt = found.take("attempt")?;
+        let mut position = read_position(&mut found)?;
+        let piece = Piece {
+            run: id,
+            attempt,
+            stream,
+            start: position.start(),
+        };
+        let Some(tail) = position.tail.take() else {
+            continue;
+        };
+        about.attempt = Some(attempt);
+        piece.keep(tx, about, &tail, at).await?;
+        let left = left(tx, id).await?;
+        set_left(tx, id, left.saturating_sub(tail.size_bytes)).await?;
+        save(tx, id, stream, attempt, &position).await?;
+    }
+    Ok(())
+}
+
+/// How far an attempt's output has come, and how much of it may still be kept.
 ///
 /// # Errors
 /// If the database fails.
@@ -163,13 +293,27 @@ pub async fn log_position(
     id: RunId,
     attempt: u32,
     stream: LogStream,
-) -> Result<u64> {
+) -> Result<LogPosition> {
     store
         .read((id, attempt, stream), |tx, input| {
             let (id, attempt, stream) = *input;
             Box::pin(async move {
-                let found = find(tx, id, attempt, stream).await?;
-                Ok(found.map_or(0, |position| position.received))
+                let (found, cut) = match find(tx, id, attempt, stream).await? {
+                    Some(found) => (found.clone(), found.cut),
+                    None => {
+                        let last = find_last(tx, id, stream).await?;
+                        (Position::default(), last.and_then(|last| last.cut))
+                    }
+                };
+                Ok(LogPosition {
+                    received_bytes: found.received,
+                    left_bytes: if cut.is_some() {
+                        0
+                    } else {
+                        left(tx, id).await?
+                    },
+                    tail: found.tail,
+                })
             })
         })
         .await

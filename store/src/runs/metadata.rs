@@ -35,7 +35,7 @@ async fn change_in(tx: &mut Tx, input: &ChangeMetadata) -> Result<Value> {
         return Err(Refusal::MetadataTooLarge { limit_bytes }.into());
     }
     tx.run(&SET_METADATA, params![run.run.id, changed]).await?;
-    let event = Event::new(EventKind::MetadataUpdated).with("metadata", changed.clone());
+    let event = tell(&input.op, &changed);
     events::append(tx, run.about(), event, input.at).await?;
     let kept = Answer {
         answer: changed,
@@ -43,6 +43,27 @@ async fn change_in(tx: &mut Tx, input: &ChangeMetadata) -> Result<Value> {
     };
     idempotency::save_call(tx, input.fence, input.call_no, &kept, input.at).await?;
     Ok(kept.answer)
+}
+
+/// The change, and the whole unless that is long: a counter that ticks beside it would fill the disk.
+fn tell(op: &MetadataOp, changed: &Value) -> Event {
+    let event = Event::new(EventKind::MetadataUpdated);
+    let event = match op {
+        MetadataOp::Set { key, value } => event
+            .with("op", "set")
+            .with("key", key.as_str())
+            .with("value", value.clone()),
+        MetadataOp::Patch(patch) => event.with("op", "patch").with("patch", patch.clone()),
+        MetadataOp::Increment { key, by } => event
+            .with("op", "increment")
+            .with("key", key.as_str())
+            .with("by", *by)
+            .with("value", changed.get(key).cloned().unwrap_or_default()),
+    };
+    if changed.to_string().len() > limits::EVENT_METADATA_BYTES {
+        return event;
+    }
+    event.with("metadata", changed.clone())
 }
 
 fn apply(metadata: Value, op: &MetadataOp) -> std::result::Result<Value, Refusal> {

@@ -2,8 +2,9 @@
 
 use helmr_domain::run::{Command, Effect, Run as Machine, State, Status, decide};
 use helmr_domain::timer::Purpose;
-use helmr_domain::{Event, EventKind, Moment, Refusal, RunId};
+use helmr_domain::{CanonicalJson, Event, EventKind, Moment, Refusal, RunId, limits};
 
+use super::log;
 use super::row::{self, RunRow};
 use super::write::{self, NewRun};
 use crate::db::Tx;
@@ -82,6 +83,7 @@ async fn follow(tx: &mut Tx, row: &RunRow, effect: Effect, at: Moment) -> Result
         Effect::Timer(change) => timers::change(tx, &run.id, change).await,
         Effect::StopWaits => wait::cancel_undecided(tx, run.workspace_id, run.id, at).await,
         Effect::EndAttempt { lost } => {
+            log::flush(tx, row.about(), run.id, at).await?;
             wait::end_attempt(tx, run.workspace_id, run.id, lost, at).await?;
             tokens::end_attempt(tx, run.id, at).await
         }
@@ -105,10 +107,26 @@ pub(crate) async fn create(tx: &mut Tx, new: NewRun<'_>, at: Moment) -> Result<R
         .with("deployment_id", row.run.deployment_id.to_string())
         .with("number", row.run.number)
         .with("reason", new.reason);
+    let created = with_payload(created, new.session.payload.as_ref());
     events::append(tx, row.about(), created, at).await?;
     events::append(tx, row.about(), Event::new(EventKind::RunQueued), at).await?;
     tx.hint(Hint::Queue);
     Ok(row)
+}
+
+/// Adds what the run is started with, if it is not too much for an event.
+fn with_payload(event: Event, payload: Option<&CanonicalJson>) -> Event {
+    let Some(payload) = payload else {
+        return event;
+    };
+    if payload.as_str().len() > limits::EVENT_DATA_BYTES {
+        return event.with("payload_left_out_bytes", payload.as_str().len());
+    }
+    match serde_json::from_str::<serde_json::Value>(payload.as_str()) {
+        Ok(payload) => event.with("payload", payload),
+        // What was kept as canonical JSON is JSON.
+        Err(_) => event,
+    }
 }
 
 /// Finds the run of an attempt that a worker holds.

@@ -5,6 +5,7 @@ mod chaos;
 mod engines;
 mod holds;
 mod leases;
+mod logs;
 mod placement;
 mod plans;
 mod public_tokens;

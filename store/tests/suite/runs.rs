@@ -2,11 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use helmr_domain::run::State;
-use helmr_domain::{Duration, Failure, FailureKind, Refusal};
-use helmr_store::runs::{
-    AppendEntries, AppendLog, ChangeMetadata, Entry, LogStream, MetadataOp, append_entries,
-    append_log, cancel, change_metadata, log_position, read_log,
-};
+use helmr_domain::{CanonicalJson, Duration, Failure, FailureKind, Refusal};
+use helmr_store::runs::{ChangeMetadata, MetadataOp, cancel, change_metadata};
 use helmr_store::worker::{self, Finished, WaitFor};
 use helmr_store::{Error, runs};
 use serde_json::json;
@@ -281,66 +278,6 @@ on_both! {
         assert!(matches!(refused, Err(Error::Refused(Refusal::RunFinished))), "{refused:?}");
     }
 
-    async fn output_is_kept_by_offset_once_and_up_to_its_limit(world) {
-        let live = world.live("retried").await?;
-        let piece = |live: &Live, offset, size_bytes| AppendLog {
-            at: world.at(),
-            fence: live.fence,
-            stream: LogStream::Stdout,
-            offset,
-            size_bytes,
-            sealed: vec![7; 3],
-        };
-        for (offset, size) in [(0, 10), (0, 10), (10, 5), (3, 7)] {
-            append_log(&world.store, piece(&live, offset, size)).await?;
-        }
-        let refused = append_log(&world.store, piece(&live, 20, 5)).await;
-        assert!(
-            matches!(refused, Err(Error::Refused(Refusal::LogOutOfStep { expected: 15 }))),
-            "{refused:?}"
-        );
-        assert_eq!(log_position(&world.store, live.run, 1, LogStream::Stdout).await?, 15);
-        let failure = Failure::new(FailureKind::TaskError, "once");
-        world.finish(&live, Finished::Failed(failure)).await?;
-        world.advance(Duration::from_secs(1));
-        let placed = world.place().await?;
-        let again = world.on(&world.run(live.run).await?, &placed[0]).await?;
-        // The next attempt begins where the last one ended.
-        let large = 64 * 1024 * 1024;
-        append_log(&world.store, piece(&again, 0, large)).await?;
-        append_log(&world.store, piece(&again, large, 100)).await?;
-        append_log(&world.store, piece(&again, large + 100, 100)).await?;
-        let log = read_log(&world.store, world.scope, live.run, LogStream::Stdout, 12, 10).await?;
-        let offsets: Vec<_> = log.segments.iter().map(|segment| (segment.offset, segment.size_bytes)).collect();
-        assert_eq!(offsets, [(10, 5), (15, large)]);
-        assert_eq!((log.received_bytes, log.cut_at), (15 + large + 200, Some(15 + large)));
-        let logged = world.events(live.run).await?;
-        assert_eq!(logged.iter().filter(|kind| **kind == "log").count(), 4);
-        let other = read_log(&world.store, world.scope, live.run, LogStream::Stderr, 0, 10).await?;
-        assert!(other.segments.is_empty());
-    }
-
-    async fn log_entries_are_events_once(world) {
-        let live = world.live("plain").await?;
-        let entry = |index| Entry {
-            index,
-            level: "info".to_owned(),
-            message: format!("entry {index}"),
-            fields: Some(json!({"n": index})),
-            logged_at: world.now(),
-        };
-        for entries in [vec![entry(1), entry(2)], vec![entry(2), entry(3)]] {
-            let input = AppendEntries { at: world.at(), fence: live.fence, entries };
-            append_entries(&world.store, input).await?;
-        }
-        let events = runs::events(&world.store, world.scope, live.run, 0, 100).await?;
-        let messages: Vec<_> = events
-            .iter()
-            .filter_map(|event| event.attributes.get("message")?.as_str())
-            .collect();
-        assert_eq!(messages, ["entry 1", "entry 2", "entry 3"]);
-    }
-
     async fn metadata_changes_once_for_each_call(world) {
         let live = world.live("plain").await?;
         let change = |call_no, op| ChangeMetadata { at: world.at(), fence: live.fence, call_no, op };
@@ -353,6 +290,41 @@ on_both! {
         let refused = change_metadata(&world.store, change(3, set)).await;
         assert!(matches!(refused, Err(Error::Refused(Refusal::MetadataTooLarge { .. }))), "{refused:?}");
         assert_eq!(world.run(live.run).await?.metadata, json!({"n": 2}));
+    }
+
+    async fn an_event_of_the_metadata_has_the_change_and_not_the_whole_of_much(world) {
+        let live = world.live("plain").await?;
+        let change = |call_no, op| ChangeMetadata { at: world.at(), fence: live.fence, call_no, op };
+        let set = MetadataOp::Set { key: "big".to_owned(), value: json!("x".repeat(20_000)) };
+        let increment = || MetadataOp::Increment { key: "n".to_owned(), by: 2.0 };
+        for (call_no, op) in [(1, increment()), (2, set), (3, increment())] {
+            change_metadata(&world.store, change(call_no, op)).await?;
+        }
+        let events = runs::events(&world.store, world.scope, live.run, 0, 100).await?;
+        let told: Vec<_> = events
+            .iter()
+            .filter(|event| event.kind.as_str() == "metadata.updated")
+            .map(|event| serde_json::Value::Object(event.attributes.clone()))
+            .collect();
+        assert_eq!(
+            told[0],
+            json!({"op": "increment", "key": "n", "by": 2.0, "value": 2, "metadata": {"n": 2}})
+        );
+        assert_eq!((&told[1]["op"], &told[1]["key"]), (&json!("set"), &json!("big")));
+        assert_eq!(told[2], json!({"op": "increment", "key": "n", "by": 2.0, "value": 4}));
+    }
+
+    async fn a_runs_first_event_has_its_payload_unless_it_is_long(world) {
+        for (length, kept) in [(10, true), (70_000, false)] {
+            let payload = json!({"text": "x".repeat(length)});
+            let mut input = world.start_input("plain").await?;
+            input.payload = Some(CanonicalJson::try_from(&payload)?);
+            let started = fresh(helmr_store::sessions::start(&world.store, input).await?)?;
+            let events = runs::events(&world.store, world.scope, started.run.id, 0, 1).await?;
+            let told = &events[0].attributes;
+            assert_eq!(told.get("payload"), kept.then_some(&payload));
+            assert_eq!(told.contains_key("payload_left_out_bytes"), !kept);
+        }
     }
 
     async fn runs_list_newest_first_in_pages(world) {

@@ -2,6 +2,8 @@
 //!
 //! The order is that of the run's `log` events: each carries an entry of the logger or names a range of output.
 
+mod offset;
+
 use std::collections::HashMap;
 
 use axum::Json;
@@ -9,6 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use helmr_api::error::Code;
 use helmr_api::http::page::Page;
 use helmr_api::http::runs::{Encoding, LogItem, LogQuery, LogStream as Wire};
 use helmr_domain::{EventKind, RunId};
@@ -47,6 +50,17 @@ pub(crate) async fn list_run_logs(
     following: Following,
 ) -> Result<Response, ApiError> {
     read::find(&control, &caller, id).await?;
+    if let Some(offset) = query.offset {
+        if following.live {
+            return Err(ApiError::new(
+                Code::InvalidQuery,
+                "offset: a read by offset is not followed; leave it out, or ask for JSON",
+            ));
+        }
+        let from = offset::read(&query, offset)?;
+        let page = offset::page(&control, &caller.environment, id, from).await?;
+        return Ok(Json(page).into_response());
+    }
     let after = following.after(query.cursor.as_deref())?;
     let mut log = Log {
         control: control.clone(),
@@ -171,12 +185,20 @@ impl Log {
             let (start, end) = (number("start").unwrap_or(0), number("end").unwrap_or(0));
             item.offset = Some(start);
             let bytes = output.range(self, stream, start, end).await?;
-            (item.data, item.encoding) = match String::from_utf8(bytes) {
-                Ok(text) => (text, Encoding::Utf8),
-                Err(error) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
-            };
+            (item.data, item.encoding) = encode(bytes);
+        } else if told.contains_key("entries_cut") {
+            item.data = CUT.to_owned();
+            item.fields = Some(json!({ "cut": true }));
         }
         Ok(Some(item))
+    }
+}
+
+/// Text as it is, anything else in base64.
+fn encode(bytes: Vec<u8>) -> (String, Encoding) {
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, Encoding::Utf8),
+        Err(error) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
     }
 }
 
