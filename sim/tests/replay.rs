@@ -20,7 +20,11 @@ fn a_seed_replays_in_another_store_and_after_other_schedules() -> Result<()> {
     let mut different = hashes.clone();
     different.sort_unstable();
     different.dedup();
-    assert_eq!(different.len(), hashes.len(), "each seed is a schedule of its own");
+    assert_eq!(
+        different.len(),
+        hashes.len(),
+        "each seed is a schedule of its own"
+    );
     Ok(())
 }
 
@@ -30,7 +34,9 @@ fn the_trace_of_a_schedule_tells_what_happened_in_order() -> Result<()> {
     let played = play(&base, 3, true)?;
     let at = |what: &str| {
         let mut lines = played.trace.iter();
-        lines.position(|line| line.contains(what)).with_context(|| what.to_owned())
+        lines
+            .position(|line| line.contains(what))
+            .with_context(|| what.to_owned())
     };
     assert!(at("the control plane starts")? < at("posts Register")?);
     assert!(at("posts Register")? < at("CALM")?);
