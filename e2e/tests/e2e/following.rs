@@ -118,6 +118,15 @@ async fn following_goes_on_over_a_killed_server_without_gap_or_repeat() -> Resul
         .start_session(&json!({"task": "talks", "payload": payload}))
         .await?;
     let mut followers = Followers::of(&server, &session, &run)?;
+    let cli = server.cli()?;
+    let by_command = [
+        cli.command(&["session", "follow", &session, "out", "--json"])
+            .spawn()?,
+        cli.command(&["run", "events", &run, "--follow", "--json"])
+            .spawn()?,
+        cli.command(&["run", "logs", &run, "--follow", "--json"])
+            .spawn()?,
+    ];
     let mut before = Vec::new();
     for until in [20_u64, 60] {
         while before.len() < usize::try_from(until)? {
@@ -134,7 +143,32 @@ async fn following_goes_on_over_a_killed_server_without_gap_or_repeat() -> Resul
         &json!({}),
     )
     .await?;
-    followers.told_everything(records, &before).await
+    followers.told_everything(records, &before).await?;
+    let mut told = Vec::new();
+    for follower in by_command {
+        let output = tokio::time::timeout(Duration::from_secs(60), follower.wait_with_output());
+        let output = output.await.context("the command does not end")??;
+        assert!(output.status.success(), "{output:?}");
+        let lines = std::str::from_utf8(&output.stdout)?.lines();
+        told.push(
+            lines
+                .map(serde_json::from_str)
+                .collect::<Result<Vec<Value>, _>>()?,
+        );
+    }
+    counts_from(1, &told[0], "sequence");
+    assert_eq!(
+        told[0].last().map(|record| &record["sequence"]),
+        Some(&json!(records))
+    );
+    counts_from(1, &told[1], "cursor");
+    assert_eq!(
+        told[1].last().map(|event| &event["kind"]),
+        Some(&json!("run.succeeded"))
+    );
+    assert_eq!(stdout(&told[2])?, lines(records));
+    assert_eq!(log_entries(&told[2]), (1..=records).collect::<Vec<_>>());
+    Ok(())
 }
 
 /// The reader takes ten records a second while thousands come, so that it misses more hints than the server keeps for it.

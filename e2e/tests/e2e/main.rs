@@ -9,6 +9,7 @@ mod first_start;
 mod following;
 mod images;
 mod lives;
+mod parity;
 mod samples;
 mod tools;
 mod waits;
