@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_tasks;
+mod cancels;
 mod crash;
 mod cycles;
 mod examples;
