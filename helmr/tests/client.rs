@@ -514,6 +514,10 @@ async fn a_start_and_a_retry_may_wait_for_the_end() -> Result<()> {
         "release",
         "--expires-at",
         "2026-06-01T18:00:00+02:00",
+        "--priority",
+        "5",
+        "--concurrency-key",
+        "customer-1",
         "--wait",
         "--json",
     ];
@@ -524,9 +528,18 @@ async fn a_start_and_a_retry_may_wait_for_the_end() -> Result<()> {
         (&printed["run"]["status"], &printed["session"]["id"]),
         (&json!("succeeded"), &json!(SESSION))
     );
+    let body = &all(&asked)[0].body;
     assert_eq!(
-        all(&asked)[0].body["expires_at"],
-        "2026-06-01T16:00:00.000Z"
+        (
+            &body["expires_at"],
+            &body["priority"],
+            &body["concurrency_key"]
+        ),
+        (
+            &json!("2026-06-01T16:00:00.000Z"),
+            &json!(5),
+            &json!("customer-1")
+        )
     );
 
     let words = ["run", "retry", RUN, "--wait", "--idempotency-key", "again"];
@@ -728,6 +741,7 @@ async fn sessions_and_tokens_are_changed_and_found() -> Result<()> {
         &["session", "list", "--tag", "a b", "--workspace", workspace],
         &["token", "list", "--tag", "a", "--session", SESSION],
         &["session", "events", SESSION],
+        &["run", "logs", RUN, "--stream", "stdout", "--offset", "9"],
     ] {
         let outcome = bench.run(words).await?;
         assert_eq!(outcome.code, 0, "{words:?}: {outcome:?}");
@@ -747,9 +761,15 @@ async fn sessions_and_tokens_are_changed_and_found() -> Result<()> {
             format!("GET /api/v1/sessions?limit=50&tag=a+b&workspace_id={workspace}"),
             format!("GET /api/v1/tokens?limit=50&session_id={SESSION}&tag=a"),
             format!("GET /api/v1/sessions/{SESSION}/events?limit=200"),
+            format!("GET /api/v1/runs/{RUN}/logs?limit=200&stream=stdout&offset=9"),
         ]
     );
-    let nothing = bench.run(&["session", "update", SESSION]).await?;
-    assert_eq!(nothing.code, 2, "{nothing:?}");
+    for words in [
+        &["session", "update", SESSION][..],
+        &["run", "logs", RUN, "--offset", "9"],
+    ] {
+        let outcome = bench.run(words).await?;
+        assert_eq!(outcome.code, 2, "{words:?}: {outcome:?}");
+    }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use helmr_domain::{Moment, Refusal, Scope, limits};
 use serde_json::Value;
 
-use crate::db::{Tx, params, sql};
+use crate::db::{Statement, Tx, params, sql};
 use crate::worker::RunFence;
 use crate::{Result, Store, runs};
 
@@ -70,8 +70,15 @@ sql! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (environment_id, key) DO NOTHING";
 
-    DELETE = "DELETE FROM idempotency_keys
-        WHERE environment_id = $1 AND key = $2";
+    /// Takes the place of an answer that is too old to be given.
+    KEEP = "INSERT INTO idempotency_keys (
+            environment_id, key, organization_id, project_id, request_hash, answer, sealed,
+            created_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (environment_id, key)
+            DO UPDATE SET request_hash = excluded.request_hash, answer = excluded.answer,
+                sealed = excluded.sealed, created_at = excluded.created_at";
 
     FIND_CALL = "SELECT answer, sealed
         FROM run_calls
@@ -139,7 +146,7 @@ pub struct Save {
 /// If the database fails.
 pub async fn save(store: &Store, input: Save) -> Result<()> {
     store
-        .write(input, |tx, input| Box::pin(save_in(tx, input)))
+        .write(input, |tx, input| Box::pin(save_in(tx, &SAVE, input)))
         .await
 }
 
@@ -190,9 +197,9 @@ async fn find_in(
     }))
 }
 
-async fn save_in(tx: &mut Tx, input: &Save) -> Result<()> {
+async fn save_in(tx: &mut Tx, statement: &'static Statement, input: &Save) -> Result<()> {
     tx.run(
-        &SAVE,
+        statement,
         params![
             input.scope.environment,
             input.key,
@@ -277,9 +284,6 @@ pub(crate) async fn keep<T>(
     match origin {
         Origin::Client(None) => {}
         Origin::Client(Some(asked)) => {
-            // One that is too old to be answered makes room.
-            tx.run(&DELETE, params![scope.environment, asked.key])
-                .await?;
             let save = Save {
                 at,
                 scope,
@@ -288,7 +292,8 @@ pub(crate) async fn keep<T>(
                 request_hash: asked.request_hash,
                 sealed: asked.sealed,
             };
-            save_in(tx, &save).await?;
+            // Nothing is there that could still be answered: that was looked for first.
+            save_in(tx, &KEEP, &save).await?;
         }
         Origin::Task(call) => {
             let kept = Answer {

@@ -100,6 +100,7 @@ impl Client {
             .query("limit", query.limit)
             .query("cursor", query.cursor.as_ref())
             .query("stream", query.stream.map(stream_name))
+            .query("offset", query.offset)
             .send()
             .await
     }

@@ -191,6 +191,8 @@ async fn the_catalogue_tells_what_a_task_declares() -> Result<()> {
             { "name": "cancellations", "direction": "input", "schema": {} },
             { "name": "inbox", "direction": "input", "schema": {
                 "type": "object", "properties": { "amount": { "type": "integer" } }, "required": ["amount"] } },
+            { "name": "receipts", "direction": "output", "schema": {
+                "type": "object", "properties": { "total": { "type": "number" } }, "required": ["total"] } },
         ])
     );
     let listed = server.get("/api/v1/tasks?limit=2").await?.ok().body;
@@ -248,13 +250,17 @@ async fn streams_and_large_records_come_in_pages() -> Result<()> {
     let first = server.get(&format!("{path}?limit=1")).await?.ok().body;
     let next = first["next_cursor"].as_str().unwrap_or_default();
     let rest = server
-        .get(&format!("{path}?limit=1&cursor={next}"))
+        .get(&format!("{path}?limit=2&cursor={next}"))
         .await?
         .ok()
         .body;
     assert_eq!(
-        (&first["items"][0]["name"], &rest["items"][0]["name"]),
-        (&json!("cancellations"), &json!("inbox"))
+        [
+            &first["items"][0]["name"],
+            &rest["items"][0]["name"],
+            &rest["items"][1]["name"]
+        ],
+        ["cancellations", "inbox", "receipts"]
     );
     assert_eq!(rest["next_cursor"], json!(null));
     server
@@ -283,5 +289,44 @@ async fn streams_and_large_records_come_in_pages() -> Result<()> {
     for at in 1..=5 {
         assert_eq!(following.next().await?.id, Some(at.to_string()));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_task_appends_is_refused_by_field_and_the_task_goes_on() -> Result<()> {
+    let mut deployed = deployed().await?;
+    let (session, _) = start(&deployed.server, &json!({ "task": "orders" })).await?;
+    let assignment = deployed
+        .worker
+        .assigned(|pushed| !pushed.runs.is_empty())
+        .await?;
+    let (server, worker) = (&deployed.server, &deployed.worker);
+    worker
+        .machine(server, &assignment, "live", &json!({}))
+        .await?
+        .ok();
+    worker
+        .run(server, &assignment, "started", &json!({}))
+        .await?
+        .ok();
+    let append = async |call_no: u64, stream: &str, data: serde_json::Value| {
+        let args = json!({ "stream": stream, "data": data });
+        let call = json!({ "call_no": call_no, "op": "stream.append", "args": args });
+        let answer = worker.run(server, &assignment, "calls", &call).await?.ok();
+        anyhow::Ok(answer.body)
+    };
+    let refused = append(1, "receipts", json!({ "total": "3" })).await?;
+    assert_eq!(
+        (&refused["code"], &refused["details"]["path"]),
+        (&json!("record_invalid"), &json!("total")),
+        "{refused}"
+    );
+    let refused = append(2, "out", json!(1)).await?;
+    assert_eq!(refused["code"], "stream_not_found", "{refused}");
+    let taken = append(3, "receipts", json!({ "total": 3.5 })).await?;
+    assert_eq!(taken["answer"]["sequence"], 1, "{taken}");
+    let path = format!("/api/v1/sessions/{session}/outputs/receipts");
+    let page = server.get(&path).await?.ok().body;
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(1));
     Ok(())
 }

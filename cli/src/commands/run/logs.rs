@@ -30,8 +30,8 @@ pub struct Arguments {
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
 
-    /// Begin at this byte of the stream
-    #[arg(long, value_name = "BYTES", requires = "stream", conflicts_with_all = ["cursor", "follow"])]
+    /// Begin at this byte of the stream, stdout or stderr
+    #[arg(long, value_name = "BYTE", requires = "stream", conflicts_with_all = ["follow", "cursor"])]
     offset: Option<u64>,
 }
 
