@@ -15,6 +15,7 @@ use crate::ready;
 /// When every schedule begins.
 pub(crate) const START: i64 = 1_800_000_000_000_000;
 pub(crate) const ENROLMENT: [u8; 32] = [2; 32];
+const TASKS: [&str; 3] = ["plain", "retried", "short"];
 pub(crate) const INPUT: &str = "messages";
 pub(crate) const OUTPUT: &str = "events";
 
@@ -47,7 +48,7 @@ impl Base {
         let scope = ready(setup::first_start(&store, first))?.scope;
         deploy(&store, scope)?;
         let mut rows = Vec::new();
-        for name in ["plain", "retried", "short"] {
+        for name in TASKS {
             let task = ready(tasks::get(&store, scope, name))?;
             rows.push(task.context("a task is deployed")?.id);
         }
@@ -83,8 +84,9 @@ fn task(name: &str) -> Result<deployments::NewTask> {
 }
 
 fn deploy(store: &Store, scope: Scope) -> Result<()> {
-    let stream = |direction, name: &str| -> Result<deployments::Stream> {
+    let stream = |task: &str, direction, name: &str| -> Result<deployments::Stream> {
         Ok(deployments::Stream {
+            task_id: task.parse()?,
             direction,
             name: name.parse()?,
             schema: json!({}),
@@ -97,11 +99,17 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
             min: Duration::from_millis(500),
             max: Duration::from_secs(5),
             factor_percent: 200,
+            jitter: true,
         },
     };
     let mut short = task("short")?;
     short.ttl = Some(Duration::from_secs(6));
     short.max_duration = Duration::from_secs(8);
+    let mut streams = Vec::new();
+    for task in TASKS {
+        streams.push(stream(task, Direction::Input, INPUT)?);
+        streams.push(stream(task, Direction::Output, OUTPUT)?);
+    }
     let create = deployments::Create {
         at: moment(2),
         scope,
@@ -128,10 +136,7 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
             },
             definition: json!({}),
         }],
-        streams: vec![
-            stream(Direction::Input, INPUT)?,
-            stream(Direction::Output, OUTPUT)?,
-        ],
+        streams,
         promote: true,
         idempotency: None,
     };

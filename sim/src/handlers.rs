@@ -220,7 +220,11 @@ impl World<'_> {
                 );
                 Ok(reply)
             }
-            Post::Finished { fence, ending } => {
+            Post::Finished {
+                fence,
+                ending,
+                untaken,
+            } => {
                 let who = self.holder(fence.lease);
                 let failure = |kind, message| Finished::Failed(Failure::new(kind, message));
                 let input = Finish {
@@ -234,6 +238,7 @@ impl World<'_> {
                         Ending::Exited => failure(FailureKind::TaskExited, "it exited"),
                         Ending::Stopped => Finished::Stopped,
                     },
+                    untaken: untaken.clone(),
                     exit_code: None,
                 };
                 let current = self.is_current(*fence);

@@ -155,7 +155,13 @@ impl World<'_> {
             Ask::Complete { token, data } => self.complete(*token, *data, at)?,
             Ask::CancelToken(token) => self.cancel_token(*token, at)?,
             Ask::CancelRun(run) => {
-                let done = ready(runs::cancel(&self.base.store, self.base.scope, *run, at));
+                let done = ready(runs::cancel(
+                    &self.base.store,
+                    self.base.scope,
+                    *run,
+                    None,
+                    at,
+                ));
                 self.after(Actor::Client, done)?.err()
             }
             Ask::CancelSession(session) => {
@@ -163,6 +169,7 @@ impl World<'_> {
                     &self.base.store,
                     self.base.scope,
                     *session,
+                    None,
                     at,
                 ));
                 self.after(Actor::Client, done)?.err()
@@ -237,7 +244,7 @@ impl World<'_> {
             workspace: *workspace,
             metadata: json!({"request": request.nonce}),
             tags: Vec::new(),
-            expires_at: expires_in.map(|span| Timestamp::from_micros(at.now.as_micros() + span)),
+            expires_at: expires_in.map(|span| Timestamp::from_micros(at.wall.as_micros() + span)),
             run: RunOptions {
                 max_duration: max_duration.map(Duration::from_micros),
                 ..RunOptions::default()
@@ -247,7 +254,7 @@ impl World<'_> {
         };
         let open_before = external.and_then(|number| self.open_session(number));
         let expected = open_before
-            .filter(|(_, expires)| expires.is_none_or(|at_us| at.now.as_micros() < at_us));
+            .filter(|(_, expires)| expires.is_none_or(|at_us| at.wall.as_micros() < at_us));
         let done = ready(sessions::start(&self.base.store, input));
         match self.after(Actor::Client, done)? {
             Ok(Kept::Fresh(started)) => {
