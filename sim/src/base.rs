@@ -15,6 +15,7 @@ use crate::ready;
 /// When every schedule begins.
 pub(crate) const START: i64 = 1_800_000_000_000_000;
 pub(crate) const ENROLMENT: [u8; 32] = [2; 32];
+const TASKS: [&str; 3] = ["plain", "retried", "short"];
 pub(crate) const INPUT: &str = "messages";
 pub(crate) const OUTPUT: &str = "events";
 
@@ -47,7 +48,7 @@ impl Base {
         let scope = ready(setup::first_start(&store, first))?.scope;
         deploy(&store, scope)?;
         let mut rows = Vec::new();
-        for name in ["plain", "retried", "short"] {
+        for name in TASKS {
             let task = ready(tasks::get(&store, scope, name))?;
             rows.push(task.context("a task is deployed")?.id);
         }
@@ -83,15 +84,14 @@ fn task(name: &str) -> Result<deployments::NewTask> {
 }
 
 fn deploy(store: &Store, scope: Scope) -> Result<()> {
-    let stream =
-        |task: &deployments::NewTask, direction, name: &str| -> Result<deployments::Stream> {
-            Ok(deployments::Stream {
-                task_id: task.task_id.clone(),
-                direction,
-                name: name.parse()?,
-                schema: json!({}),
-            })
-        };
+    let stream = |task: &str, direction, name: &str| -> Result<deployments::Stream> {
+        Ok(deployments::Stream {
+            task_id: task.parse()?,
+            direction,
+            name: name.parse()?,
+            schema: json!({}),
+        })
+    };
     let mut retried = task("retried")?;
     retried.retry = Retry {
         max_attempts: 3,
@@ -105,9 +105,8 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
     let mut short = task("short")?;
     short.ttl = Some(Duration::from_secs(6));
     short.max_duration = Duration::from_secs(8);
-    let tasks = vec![task("plain")?, retried, short];
     let mut streams = Vec::new();
-    for task in &tasks {
+    for task in TASKS {
         streams.push(stream(task, Direction::Input, INPUT)?);
         streams.push(stream(task, Direction::Output, OUTPUT)?);
     }
@@ -120,7 +119,7 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
         bundle_size_bytes: 1,
         worker_protocol: 1,
         provenance: json!({}),
-        tasks,
+        tasks: vec![task("plain")?, retried, short],
         sandboxes: vec![deployments::Sandbox {
             name: "default".to_owned(),
             fingerprint: "default".to_owned(),

@@ -251,13 +251,20 @@ impl World<'_> {
                     wait,
                 )
             }
-            Ask::WaitTimer { span, wait } => (
-                WaitFor::Timer {
-                    due_at: after(*span),
-                    clock: Clock::Steady,
-                },
-                wait,
-            ),
+            Ask::WaitTimer { until, span, wait } => {
+                let timer = if *until {
+                    WaitFor::Timer {
+                        due_at: Timestamp::from_micros(at.wall.as_micros() + span),
+                        clock: Clock::Wall,
+                    }
+                } else {
+                    WaitFor::Timer {
+                        due_at: after(*span),
+                        clock: Clock::Steady,
+                    }
+                };
+                (timer, wait)
+            }
             Ask::CreateToken { .. } | Ask::Append | Ask::Increment => {
                 return Ok(Err(Error::NotFound("wait")));
             }

@@ -185,7 +185,7 @@ impl World<'_> {
                 .runs
                 .get(&wait.run)
                 .is_some_and(|run| self.is_stranded(run));
-            let decided = wait.decided_at.unwrap_or(0) - self.skew;
+            let decided = wait.decided_at.unwrap_or(0) - self.steady_skew;
             hold!(
                 stranded || self.now - decided < WAKES_WITHIN + self.stepped_back,
                 "no lost wake",

@@ -1,7 +1,9 @@
 //! What may become of a row: each change against what was there before.
 
-use crate::row::{Checkpoint, Machine, Record, Run, Session, Stream, Token, Wait, Workspace};
-use crate::shadow::Shadow;
+use crate::row::{
+    Checkpoint, Machine, Record, Run, Session, Stream, StreamKey, Token, Wait, Workspace,
+};
+use crate::shadow::{Clocks, Shadow};
 use crate::violation::{Checked, hold};
 
 pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
@@ -161,9 +163,7 @@ pub(crate) fn run(shadow: &mut Shadow, new: Run) -> Checked {
                 new.attempt
             );
             hold!(
-                new.dispatches >= old.dispatches
-                    && new.active >= old.active
-                    && new.consumed >= old.consumed,
+                new.dispatches >= old.dispatches && new.active >= old.active,
                 "what a run used only grows",
                 "{old:?} became {new:?}"
             );
@@ -214,9 +214,9 @@ pub(crate) fn stream(shadow: &mut Shadow, new: Stream) -> Checked {
     if old == Some(&new) {
         return Ok(());
     }
-    let (last, from) = old.map_or((0, 1), |old| (old.last, old.lowest_unread));
+    let last = old.map_or(0, |old| old.last);
     hold!(
-        new.last >= last && new.lowest_unread >= from,
+        new.last >= last,
         "stream positions only move on",
         "{old:?} became {new:?}"
     );
@@ -225,19 +225,14 @@ pub(crate) fn stream(shadow: &mut Shadow, new: Stream) -> Checked {
         "nothing is read before it is there",
         "{new:?}"
     );
-    let mut consumed = Vec::new();
-    for sequence in from..=new.last {
+    for sequence in 1..=new.last {
         let was_unread = old.is_none_or(|old| old.is_unread(sequence));
-        hold!(
-            was_unread || !new.is_unread(sequence),
-            "stream positions only move on",
-            "record {sequence} is unread again: {old:?} became {new:?}"
-        );
-        if was_unread && !new.is_unread(sequence) {
-            consumed.push((new.key.clone(), sequence));
+        match (was_unread, new.is_unread(sequence)) {
+            (true, false) => shadow.step.consumed.push((new.key.clone(), sequence)),
+            (false, true) => shadow.step.returned.push((new.key.clone(), sequence)),
+            (true, true) | (false, false) => {}
         }
     }
-    shadow.step.consumed.extend(consumed);
     shadow.step.changed = true;
     shadow.streams.insert(new.key.clone(), new);
     Ok(())
@@ -275,27 +270,37 @@ pub(crate) fn record(shadow: &mut Shadow, new: Record) -> Checked {
     Ok(())
 }
 
-pub(crate) fn wait(shadow: &mut Shadow, new: Wait, now: i64) -> Checked {
+/// The record that a wait's outcome carries.
+fn record_of(wait: &Wait) -> Option<(StreamKey, u64)> {
+    let (stream, record) = (wait.stream.clone()?, wait.record?);
+    let key = (wait.session, "input".to_owned(), stream);
+    Some((key, u64::try_from(record).unwrap_or(0)))
+}
+
+pub(crate) fn wait(shadow: &mut Shadow, new: Wait, now: Clocks) -> Checked {
     let old = shadow.waits.get(&new.id);
     if old == Some(&new) {
         return Ok(());
     }
     let before = old.map_or("hot", |old| old.state.as_str());
+    let given_back = old
+        .filter(|old| old.state == "resolved" && new.state == "cancelled")
+        .and_then(record_of);
+    if old.is_some_and(Wait::is_delivered) && given_back.is_none() {
+        hold!(
+            before == new.state,
+            "no double resume",
+            "{old:?} became {new:?}"
+        );
+    }
     let legal = before == new.state
+        || given_back.is_some()
         || match before {
             "hot" => !new.is_delivered(),
             "parked" => matches!(new.state.as_str(), "resuming" | "cancelled" | "failed"),
             "resuming" => !matches!(new.state.as_str(), "hot" | "parked"),
             _ => false,
         };
-    let what = if before == "resolved" || before == "timed_out" {
-        "no double resume"
-    } else {
-        "waits change state as their table says"
-    };
-    if !legal && what == "no double resume" {
-        hold!(false, "no double resume", "{old:?} became {new:?}");
-    }
     hold!(
         legal,
         "waits change state as their table says",
@@ -314,13 +319,10 @@ pub(crate) fn wait(shadow: &mut Shadow, new: Wait, now: i64) -> Checked {
             }
         }
     }
+    shadow.step.given_back.extend(given_back);
     if new.is_delivered() && before == "resuming" {
         shadow.step.resumed.push(new.id);
-        if let (Some(stream), Some(record)) = (&new.stream, new.record) {
-            let key = (new.session, "input".to_owned(), stream.clone());
-            let sequence = u64::try_from(record).unwrap_or(0);
-            shadow.step.delivered.push((key, sequence));
-        }
+        shadow.step.delivered.extend(record_of(&new));
     }
     shadow.step.changed = true;
     shadow.waits.insert(new.id, new);
@@ -328,25 +330,34 @@ pub(crate) fn wait(shadow: &mut Shadow, new: Wait, now: i64) -> Checked {
 }
 
 /// Whether an outcome is the one that what is there gives.
-fn decision(shadow: &Shadow, wait: &Wait, outcome: &str, now: i64) -> Checked {
-    let timed_out = wait.timeout_at.is_some_and(|at| now >= at);
+fn decision(shadow: &Shadow, wait: &Wait, outcome: &str, now: Clocks) -> Checked {
+    let timed_out = wait.timeout_at.is_some_and(|at| now.steady >= at);
     let is_timeout = outcome.contains("\"code\":\"timeout\"");
     if is_timeout {
         hold!(
             timed_out,
             "the deadline decides",
-            "{wait:?} timed out at {now}"
+            "{wait:?} timed out at {now:?}"
         );
         return Ok(());
     }
+    hold!(
+        !timed_out || wait.kind == "timer",
+        "the deadline decides",
+        "{wait:?} was resolved at {now:?}, past its timeout"
+    );
     match wait.kind.as_str() {
-        "timer" => hold!(
-            wait.due_at.is_some_and(
-                |due| now >= due && wait.timeout_at.is_none_or(|at| due <= at || now < at)
-            ),
-            "the deadline decides",
-            "{wait:?} was resolved at {now}"
-        ),
+        "timer" => {
+            // Of a timer and a timeout that have both come, the one that came first.
+            let clock = now.read(wait.absolute == 1);
+            let due_for = wait.due_at.map(|due| clock - due);
+            let late_for = wait.timeout_at.map_or(0, |at| now.steady - at);
+            hold!(
+                due_for.is_some_and(|due_for| due_for >= 0 && due_for >= late_for),
+                "the deadline decides",
+                "{wait:?} was resolved at {now:?}"
+            );
+        }
         "token" => {
             let token = wait.token.and_then(|id| shadow.tokens.get(&id));
             let fits = token.is_some_and(|token| match token.status.as_str() {

@@ -87,6 +87,7 @@ pub(crate) enum Post {
     Finished {
         fence: RunFence,
         ending: Ending,
+        untaken: Vec<u64>,
     },
 }
 

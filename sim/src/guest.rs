@@ -35,6 +35,8 @@ pub(crate) enum Op {
         blocking: bool,
     },
     Sleep {
+        /// To a time of day, rather than for a span.
+        until: bool,
         span: i64,
         timeout: Option<i64>,
         blocking: bool,
@@ -70,7 +72,7 @@ pub(crate) enum Ask {
     Increment,
     WaitToken { token: TokenId, wait: Wait },
     WaitStream { correlation: Option<u8>, wait: Wait },
-    WaitTimer { span: i64, wait: Wait },
+    WaitTimer { until: bool, span: i64, wait: Wait },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +86,7 @@ pub(crate) struct Wait {
 pub(crate) enum Frame {
     Started,
     Call(Call),
-    Finished { success: bool },
+    Finished { success: bool, untaken: Vec<u64> },
     Exited { killed: bool },
 }
 
@@ -175,6 +177,7 @@ fn draw_op(dice: &mut Dice) -> Op {
             blocking: dice.roll(4) > 0,
         },
         10 | 11 => Op::Sleep {
+            until: dice.roll(4) == 0,
             span: dice.span(0, 10 * SECOND),
             timeout: timeout(dice).filter(|_| dice.roll(4) == 0),
             blocking: dice.roll(5) > 0,
@@ -310,6 +313,7 @@ impl Process {
                     blocking.then_some(no)
                 }
                 Op::Sleep {
+                    until,
                     span,
                     timeout,
                     blocking,
@@ -319,7 +323,7 @@ impl Process {
                         hot: None,
                         blocking,
                     };
-                    let no = self.call(Ask::WaitTimer { span, wait }, now, nonces, dice);
+                    let no = self.call(Ask::WaitTimer { until, span, wait }, now, nonces, dice);
                     blocking.then_some(no)
                 }
             };
@@ -337,8 +341,14 @@ impl Process {
             return Next::Rest;
         }
         match self.end {
-            End::Succeed => self.say(Frame::Finished { success: true }, now, dice),
-            End::Fail => self.say(Frame::Finished { success: false }, now, dice),
+            End::Succeed => {
+                let word = self.last_word(true);
+                self.say(word, now, dice);
+            }
+            End::Fail => {
+                let word = self.last_word(false);
+                self.say(word, now, dice);
+            }
             End::Exit => {}
         }
         self.state = State::Leaving;
@@ -352,12 +362,27 @@ impl Process {
             .map(|call| call.no)
     }
 
+    fn last_word(&self, success: bool) -> Frame {
+        let waits = self.pending.values();
+        let untaken = waits
+            .filter(|call| {
+                !matches!(
+                    call.ask,
+                    Ask::CreateToken { .. } | Ask::Append | Ask::Increment
+                )
+            })
+            .map(|call| call.no)
+            .collect();
+        Frame::Finished { success, untaken }
+    }
+
     fn stop(&mut self, now: i64, dice: &mut Dice) -> Next {
         if !self.polite {
             self.state = State::Stubborn;
             return Next::Rest;
         }
-        self.say(Frame::Finished { success: false }, now, dice);
+        let word = self.last_word(false);
+        self.say(word, now, dice);
         self.state = State::Leaving;
         Next::After(dice.span(MS, 500 * MS))
     }

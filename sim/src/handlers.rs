@@ -220,7 +220,11 @@ impl World<'_> {
                 );
                 Ok(reply)
             }
-            Post::Finished { fence, ending } => {
+            Post::Finished {
+                fence,
+                ending,
+                untaken,
+            } => {
                 let who = self.holder(fence.lease);
                 let failure = |kind, message| Finished::Failed(Failure::new(kind, message));
                 let input = Finish {
@@ -234,8 +238,8 @@ impl World<'_> {
                         Ending::Exited => failure(FailureKind::TaskExited, "it exited"),
                         Ending::Stopped => Finished::Stopped,
                     },
+                    untaken: untaken.clone(),
                     exit_code: None,
-                    untaken: Vec::new(),
                 };
                 let current = self.is_current(*fence);
                 let done = ready(worker::run_finished(store, input));

@@ -48,6 +48,15 @@ pub(crate) fn check(shadow: &Shadow) -> Checked {
         "stream positions exact",
         "delivered {delivered:?}, consumed {consumed:?}"
     );
+    let mut given_back = step.given_back.clone();
+    given_back.sort();
+    let mut returned = step.returned.clone();
+    returned.sort();
+    hold!(
+        given_back == returned,
+        "stream positions exact",
+        "given back {given_back:?}, unread again {returned:?}"
+    );
     for id in &step.revised {
         let Some(workspace) = shadow.workspaces.get(id) else {
             continue;
@@ -67,7 +76,7 @@ fn timer(shadow: &Shadow, purpose: &str, subject: &impl ToString) -> Option<i64>
         return None;
     }
     let key = (purpose.to_owned(), subject.to_string());
-    shadow.timers.get(&key).copied()
+    shadow.timers.get(&key).map(|deadline| deadline.at)
 }
 
 fn leases(shadow: &Shadow) -> Checked {

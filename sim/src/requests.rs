@@ -244,7 +244,7 @@ impl World<'_> {
             workspace: *workspace,
             metadata: json!({"request": request.nonce}),
             tags: Vec::new(),
-            expires_at: expires_in.map(|span| Timestamp::from_micros(at.now.as_micros() + span)),
+            expires_at: expires_in.map(|span| Timestamp::from_micros(at.wall.as_micros() + span)),
             run: RunOptions {
                 max_duration: max_duration.map(Duration::from_micros),
                 ..RunOptions::default()
@@ -254,7 +254,7 @@ impl World<'_> {
         };
         let open_before = external.and_then(|number| self.open_session(number));
         let expected = open_before
-            .filter(|(_, expires)| expires.is_none_or(|at_us| at.now.as_micros() < at_us));
+            .filter(|(_, expires)| expires.is_none_or(|at_us| at.wall.as_micros() < at_us));
         let done = ready(sessions::start(&self.base.store, input));
         match self.after(Actor::Client, done)? {
             Ok(Kept::Fresh(started)) => {

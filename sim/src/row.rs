@@ -177,6 +177,7 @@ rows! {
         stream: Option<String> = maybe_text,
         correlation: Option<String> = maybe_text,
         due_at: Option<i64> = maybe_int,
+        absolute: u64 = count,
         timeout_at: Option<i64> = maybe_int,
         state: String = text,
         outcome: Option<String> = maybe_text,
@@ -187,6 +188,7 @@ rows! {
         purpose: String = text,
         subject: String = text,
         due_at: i64 = int,
+        absolute: u64 = count,
     }
     Dirty {
         workspace: WorkspaceId = id,

@@ -27,7 +27,7 @@ pub(crate) struct Shadow {
     pub(crate) streams: BTreeMap<StreamKey, Stream>,
     pub(crate) records: BTreeMap<StreamKey, Vec<Record>>,
     pub(crate) waits: BTreeMap<WaitId, Wait>,
-    pub(crate) timers: BTreeMap<(String, String), i64>,
+    pub(crate) timers: BTreeMap<(String, String), Deadline>,
     timer_rows: BTreeMap<i64, (String, String)>,
     pub(crate) outbox: BTreeMap<WorkspaceId, u64>,
     outbox_rows: BTreeMap<i64, WorkspaceId>,
@@ -37,12 +37,36 @@ pub(crate) struct Shadow {
     pub(crate) step: Step,
 }
 
+/// When a timer is due, and by which clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deadline {
+    pub(crate) at: i64,
+    pub(crate) by_wall: bool,
+}
+
+/// What the control plane's clocks show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clocks {
+    /// Does not step while a control plane lives.
+    pub(crate) steady: i64,
+    pub(crate) wall: i64,
+}
+
+impl Clocks {
+    pub(crate) const fn read(self, by_wall: bool) -> i64 {
+        if by_wall { self.wall } else { self.steady }
+    }
+}
+
 /// What one operation did.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     pub(crate) changed: bool,
     pub(crate) delivered: Vec<(StreamKey, u64)>,
     pub(crate) consumed: Vec<(StreamKey, u64)>,
+    /// Records that are unread again, and those that waits gave back.
+    pub(crate) returned: Vec<(StreamKey, u64)>,
+    pub(crate) given_back: Vec<(StreamKey, u64)>,
     pub(crate) sessions: Vec<SessionId>,
     pub(crate) runs: Vec<RunId>,
     pub(crate) records: Vec<(StreamKey, u64)>,
@@ -53,7 +77,7 @@ pub(crate) struct Step {
 
 impl Shadow {
     /// Takes in what an operation changed, and checks each change. Gives a hash of it.
-    pub(crate) fn take(&mut self, inside: &Inside, now: i64) -> Checked<u64> {
+    pub(crate) fn take(&mut self, inside: &Inside, now: Clocks) -> Checked<u64> {
         self.step = Step::default();
         let mut hash = 0_u64;
         for change in inside.changes() {
@@ -71,7 +95,7 @@ impl Shadow {
         &mut self,
         change: Change,
         cells: Option<Vec<helmr_store::inline::Cell>>,
-        now: i64,
+        now: Clocks,
     ) -> Checked {
         let Some(cells) = cells else {
             return self.gone(change);
@@ -87,7 +111,7 @@ impl Shadow {
                 self.step.changed |= self.calls.insert((run, attempt, no));
                 Ok(())
             }
-            Table::Tokens => changes::token(self, Token::read(cells)?, now),
+            Table::Tokens => changes::token(self, Token::read(cells)?, now.steady),
             Table::Streams => changes::stream(self, Stream::read(cells)?),
             Table::Records => changes::record(self, Record::read(cells)?),
             Table::Waits => changes::wait(self, Wait::read(cells)?, now),
@@ -96,7 +120,11 @@ impl Shadow {
                 let key = (timer.purpose, timer.subject);
                 self.forget_timer(change.rowid);
                 self.timer_rows.insert(change.rowid, key.clone());
-                self.timers.insert(key, timer.due_at);
+                let deadline = Deadline {
+                    at: timer.due_at,
+                    by_wall: timer.absolute == 1,
+                };
+                self.timers.insert(key, deadline);
                 Ok(())
             }
             Table::Outbox => {

@@ -10,7 +10,7 @@ use crate::control::Control;
 use crate::dice::Dice;
 use crate::event::{Event, Fault, Life, Loop, Queue};
 use crate::plan::{MS, Plan, SECOND};
-use crate::shadow::Shadow;
+use crate::shadow::{Clocks, Shadow};
 use crate::violation::{Checked, Violation, broken, hold};
 use crate::worker::Host;
 use crate::{calm, invariants};
@@ -52,8 +52,10 @@ pub(crate) struct World<'a> {
     pub(crate) dice: Dice,
     pub(crate) plan: Plan,
     pub(crate) now: i64,
-    /// How far the control plane's clock is off.
+    /// How far the control plane's wall clock is off.
     pub(crate) skew: i64,
+    /// How far its steady clock is off: as far as the other was when it started.
+    pub(crate) steady_skew: i64,
     /// By how much it was set back in all: what was to happen by the clock happens so much later.
     pub(crate) stepped_back: i64,
     pub(crate) queue: Queue,
@@ -99,6 +101,7 @@ pub fn play(base: &Base, seed: u64, traced: bool) -> anyhow::Result<Played> {
         plan,
         now: START,
         skew: 0,
+        steady_skew: 0,
         stepped_back: 0,
         queue: Queue::default(),
         shadow: Shadow::default(),
@@ -266,19 +269,32 @@ impl World<'_> {
         }
     }
 
-    /// The control plane's time.
+    /// The control plane's times.
+    pub(crate) fn clocks(&self) -> Clocks {
+        Clocks {
+            steady: self.now + self.steady_skew,
+            wall: self.now + self.skew,
+        }
+    }
+
+    /// The control plane's steady time.
     pub(crate) fn clock(&self) -> i64 {
-        self.now + self.skew
+        self.clocks().steady
     }
 
     pub(crate) fn moment(&mut self) -> Moment {
-        Moment::new(Timestamp::from_micros(self.clock()), self.dice.bytes())
+        {
+            let clocks = self.clocks();
+            let seed = self.dice.bytes();
+            Moment::new(Timestamp::from_micros(clocks.steady), seed)
+                .with_wall(Timestamp::from_micros(clocks.wall))
+        }
     }
 
     /// Takes in what an operation of the store did, checks everything, and wakes the loops that it concerns.
     pub(crate) fn settle(&mut self, actor: Actor) -> Checked {
-        let clock = self.clock();
-        let changed = self.shadow.take(&self.base.inside, clock)?;
+        let clocks = self.clocks();
+        let changed = self.shadow.take(&self.base.inside, clocks)?;
         let moved = self.hash ^ changed ^ u64::try_from(self.now).unwrap_or(0);
         self.hash = moved.wrapping_mul(0x0100_0000_01b3);
         self.fenced(actor)?;

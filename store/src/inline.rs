@@ -88,8 +88,8 @@ tables! {
     Tokens = "tokens": "id, run_id, attempt, status, data, timeout_at";
     Streams = "session_streams": "session_id, direction, name, last_sequence, lowest_unread, consumed_above";
     Records = "stream_records": "session_id, direction, stream, sequence, run_id, data, correlation_id, idempotency_key";
-    Waits = "waits": "id, run_id, session_id, workspace_id, attempt, call_no, blocking, kind, token_id, stream, correlation_id, due_at, timeout_at, state, outcome, decided_at, record_sequence";
-    Timers = "timers": "purpose, subject_id, due_at";
+    Waits = "waits": "id, run_id, session_id, workspace_id, attempt, call_no, blocking, kind, token_id, stream, correlation_id, due_at, absolute, timeout_at, state, outcome, decided_at, record_sequence";
+    Timers = "timers": "purpose, subject_id, due_at, absolute";
     Outbox = "outbox": "subject_id, mark";
     Events = "events": "subject_id, sequence, kind, attributes";
 }

@@ -56,7 +56,11 @@ impl World<'_> {
                 if told {
                     return self.exit_told(slot, run, sent.position, &Reply::Done);
                 }
-                let post = Post::Finished { fence, ending };
+                let post = Post::Finished {
+                    fence,
+                    ending,
+                    untaken: Vec::new(),
+                };
                 self.post(slot.life, Why::Exit(slot, run, sent.position), post);
                 return Ok(());
             }
@@ -71,7 +75,7 @@ impl World<'_> {
                 session,
                 call,
             },
-            Frame::Finished { success } => {
+            Frame::Finished { success, untaken } => {
                 let ending = match (success, stopping) {
                     (true, _) => Ending::Succeeded,
                     (false, true) => Ending::Stopped,
@@ -80,7 +84,11 @@ impl World<'_> {
                 if let Some(lane) = self.slot(slot).and_then(|held| held.lanes.get_mut(&run)) {
                     lane.told = true;
                 }
-                Post::Finished { fence, ending }
+                Post::Finished {
+                    fence,
+                    ending,
+                    untaken,
+                }
             }
         };
         self.set_handling(slot, run, sent.position);

@@ -92,7 +92,8 @@ impl World<'_> {
                 continue;
             }
             if let Some(stop) = &run.stop {
-                self.carry_out_stop(slot, key, stop.kill_at.as_micros());
+                let left = (stop.kill_at.as_micros() - self.clock()).max(0);
+                self.carry_out_stop(slot, key, self.now + left);
             }
             for outcome in &run.outcomes {
                 self.deliver(slot, key, outcome);
@@ -143,6 +144,7 @@ impl World<'_> {
             let post = Post::Finished {
                 fence: run_fence(fence.lease, key),
                 ending,
+                untaken: Vec::new(),
             };
             self.post(slot.life, Why::Aside(slot), post);
         }
@@ -160,9 +162,7 @@ impl World<'_> {
         if kill {
             self.say(slot, key, Line::Kill);
         } else if !due && tell {
-            // A clock that was set back must not keep a process alive for hours of waiting.
-            self.queue
-                .add(kill_at.min(now + 30 * SECOND), Event::Look { slot });
+            self.queue.add(kill_at, Event::Look { slot });
         }
     }
 
@@ -276,10 +276,10 @@ impl World<'_> {
         Ok(())
     }
 
-    /// When the last hot window ends, by the worker's own clock.
+    /// When the last hot window ends, which is told as a span.
     fn hot_until(&self, runs: &[&AssignedRun]) -> i64 {
         let windows = runs.iter().filter_map(|run| run.waiting).map(|wait| {
-            let elapsed = (self.now - wait.since.as_micros()).max(0);
+            let elapsed = (self.clock() - wait.since.as_micros()).max(0);
             self.now + (wait.hot_window.as_micros() - elapsed).max(0)
         });
         windows.max().unwrap_or(self.now)
