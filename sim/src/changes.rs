@@ -58,7 +58,7 @@ pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
                 ),
                 "parking" => matches!(
                     new.state.as_str(),
-                    "live" | "parked" | "stopped" | "failed" | "lost"
+                    "live" | "parked" | "stopping" | "stopped" | "failed" | "lost"
                 ),
                 "parked" => new.state == "resuming",
                 "resuming" => matches!(new.state.as_str(), "live" | "parked" | "failed"),

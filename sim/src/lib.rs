@@ -7,6 +7,7 @@
 //! It knows the store by its front door and by its rows, and simulates what `control` and `worker` make of it.
 
 mod base;
+mod calls;
 mod calm;
 mod changes;
 mod control;

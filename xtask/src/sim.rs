@@ -17,6 +17,13 @@ use crate::workspace::Workspace;
 const CHECKED: &str = "2000";
 /// By then a mutant is found, or it survives.
 const MUTANT_SEEDS: &str = "20000";
+/// A mutant is built once and soon found: what changes from one to the next is built quickly, the rest as ever.
+const FAST_BUILD: [&str; 4] = [
+    "profile.sim.incremental=true",
+    "profile.sim.package.helmr-domain.opt-level=1",
+    "profile.sim.package.helmr-store.opt-level=1",
+    "profile.sim.package.helmr-sim.opt-level=1",
+];
 /// What is not part of a copy, or not of the checkout.
 const NOT_COPIED: [&str; 4] = ["target", ".git", ".helmr", "node_modules"];
 
@@ -137,6 +144,7 @@ fn build_and_play(workspace: &Workspace) -> Result<Option<(String, String)>> {
         .variable("CARGO_TARGET_DIR", build.clone())
         .args(["build", "--quiet", "--locked", "--profile", "sim"])
         .args(["--package", "helmr-sim"])
+        .args(FAST_BUILD.iter().flat_map(|setting| ["--config", *setting]))
         .run()
         .context("it does not build")?;
     let played = std::process::Command::new(build.join("sim/helmr-sim"))

@@ -55,6 +55,17 @@ async fn each_bad_end_has_its_kind_and_a_message() -> Result<()> {
         "resources({ disk })",
     )
     .await?;
+    check(
+        &server,
+        "returns-no-json",
+        "output_invalid",
+        "bigint at \"large\"",
+    )
+    .await?;
+    let odd = json!({"task": "is-picky", "payload": {"even": 3}});
+    let (_, run) = server.start_session(&odd).await?;
+    let run = server.await_end_of(&run).await?;
+    assert_eq!(run["error"]["kind"], "payload_invalid", "{run}");
     let throws = ended(&server, "throws").await?;
     assert!(
         throws["error"]["stack"]

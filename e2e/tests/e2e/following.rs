@@ -170,3 +170,12 @@ async fn a_slow_reader_gets_every_record_once() -> Result<()> {
     assert_eq!(data, (1..=records).collect::<Vec<_>>());
     Ok(())
 }
+
+/// The client's whole surface of sessions, streams, runs and tokens, step by step.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdk_does_what_it_says_of_every_resource() -> Result<()> {
+    let server = Server::start(Options::default()).await?;
+    let steps = server.program("tour.ts", &[])?.finish().await?;
+    assert!(steps.len() >= 8, "{steps:?}");
+    Ok(())
+}

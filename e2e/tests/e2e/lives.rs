@@ -53,6 +53,12 @@ async fn cancelled_and_cleaned(server: &Server, how: &str) -> Result<()> {
         told["cleaned"] == "yes" && told["isReason"] == true && told["code"] == "cancelled",
         "{how}: {told}"
     );
+    ensure!(told["message"] == reason["reason"], "{how}: {told}");
+    let cancellation = &ended["cancellation"];
+    ensure!(
+        cancellation["code"] == "cancelled" && cancellation["reason"] == reason["reason"],
+        "{how}: {ended}"
+    );
     for kind in ["run.cancel_requested", "run.cancelled"] {
         ensure!(
             count_events(server, &run, kind).await? == 1,
@@ -276,5 +282,139 @@ async fn a_listener_gets_hundreds_of_records_in_order() -> Result<()> {
         output["heard"] == json!((1..=records).collect::<Vec<_>>()),
         "{output}"
     );
+    Ok(())
+}
+
+/// A session's end in time reaches a parked run: it is woken, told why, and cleans up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_run_is_told_that_its_session_has_expired() -> Result<()> {
+    let server = Server::start(Options::default()).await?;
+    let now = std::process::Command::new("date")
+        .args(["-u", "-d", "+4 seconds", "+%Y-%m-%dT%H:%M:%S.%3NZ"])
+        .output()?;
+    let expires = String::from_utf8(now.stdout)?.trim().to_owned();
+    let (session, run) = server
+        .start_session(
+            &json!({"task": "cleans-up", "payload": {"how": "parks"}, "expires_at": expires}),
+        )
+        .await?;
+    server.await_parked(&run).await?;
+    let ended = server.await_end_of(&run).await?;
+    ensure!(ended["status"] == "cancelled", "{ended}");
+    ensure!(
+        ended["cancellation"]["code"] == "session_expired",
+        "{ended}"
+    );
+    let told = record(&server, &session, 1).await?;
+    ensure!(
+        told["code"] == "session_expired" && told["cleaned"] == "yes",
+        "{told}"
+    );
+    let session = server.get(&format!("/api/v1/sessions/{session}")).await?;
+    ensure!(session["session"]["status"] == "expired", "{session}");
+    Ok(())
+}
+
+/// `on()` keeps its run awake and counts, beside a blocking wait and without a hot window, until it is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_listens_stays_awake_beside_a_blocking_wait() -> Result<()> {
+    let server = Server::start(Options::default()).await?;
+    let (session, run) = server
+        .start_session(&json!({"task": "listens-beside"}))
+        .await?;
+    let token = first_record(&server, &session).await?;
+    for n in 1..=3 {
+        ensure!(send(&server, &session, &json!({"data": {"n": n}})).await?.0 < 300);
+        let heard = record(&server, &session, n).await?;
+        ensure!(heard == json!({"heard": n}), "{heard}");
+        if n < 3 {
+            ensure!(server.run(&run).await?["status"] == "running");
+            ensure!(count_events(&server, &run, "run.parked").await? == 0);
+        }
+    }
+    server.await_parked(&run).await?;
+    ensure!(complete(&server, &token, &json!("done")).await?.0 == 200);
+    let output = server.await_output(&run).await?;
+    let expected = json!({"heard": [1, 2, 3], "answer": {"ok": true, "data": "done"}});
+    ensure!(output == expected, "{output}");
+    let active = server.run(&run).await?["active_seconds"].as_f64();
+    ensure!(active >= Some(0.9), "{active:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_reached_a_run_too_late_is_the_next_runs() -> Result<()> {
+    let server = Server::start(Options::default()).await?;
+    let (session, first) = server
+        .start_session(&json!({"task": "ends-unread"}))
+        .await?;
+    first_record(&server, &session).await?;
+    ensure!(send(&server, &session, &json!({"data": {"n": 1}})).await?.0 < 300);
+    ensure!(server.await_output(&first).await? == "ended");
+    let streams = server
+        .get(&format!("/api/v1/sessions/{session}/streams"))
+        .await?;
+    let inbox = streams["items"]
+        .as_array()
+        .and_then(|items| items.iter().find(|stream| stream["name"] == "inbox"))
+        .context("no inbox")?;
+    ensure!(inbox["records"] == 1 && inbox["unread"] == 1, "{inbox}");
+    let (_, sent) = send(&server, &session, &json!({"data": {"n": 2}})).await?;
+    let next = sent["started_run_id"]
+        .as_str()
+        .context("no run was started")?;
+    ensure!(server.await_output(next).await? == json!([1, 2]));
+    Ok(())
+}
+
+/// When a run had its worker, and when it gave it back.
+async fn span(server: &Server, run: &str) -> Result<(i64, i64)> {
+    let events = server.events(run).await?;
+    let at = |kind: &str| {
+        let event = events.iter().find(|event| event["kind"] == kind);
+        millis(event.with_context(|| format!("no {kind} in {events:?}"))?)
+    };
+    Ok((at("run.leased")?, at("run.succeeded")?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_a_queue_take_turns_and_one_that_cannot_wait_expires() -> Result<()> {
+    let server = Server::start(Options::default()).await?;
+    let start =
+        |name: &str, ms: u64| json!({"task": "queues", "payload": {"name": name, "ms": ms}});
+    let (_, first) = server.start_session(&start("first", 1500)).await?;
+    let leased = |run: &Value| run["status"] == "running";
+    server.await_run(&first, "the first to run", leased).await?;
+    let (_, low) = server.start_session(&start("low", 300)).await?;
+    let mut urgent = start("high", 300);
+    urgent["priority"] = json!(5);
+    let (_, high) = server.start_session(&urgent).await?;
+    let mut hasty = start("hasty", 0);
+    hasty["ttl"] = json!("200ms");
+    let (_, hasty) = server.start_session(&hasty).await?;
+    let mut other = start("other", 0);
+    other["concurrency_key"] = json!("elsewhere");
+    let (_, other) = server.start_session(&other).await?;
+
+    let waiting = server.run(&low).await?;
+    let reason = waiting["placement"]["reason"].as_str().unwrap_or_default();
+    ensure!(reason.contains("single"), "{waiting}");
+    // Another key is another queue.
+    ensure!(server.await_output(&other).await? == "other");
+    let expired = server.await_end_of(&hasty).await?;
+    ensure!(expired["status"] == "expired", "{expired}");
+    for (run, name) in [(&first, "first"), (&high, "high"), (&low, "low")] {
+        ensure!(server.await_output(run).await? == name);
+    }
+    let (first, high, low) = (
+        span(&server, &first).await?,
+        span(&server, &high).await?,
+        span(&server, &low).await?,
+    );
+    ensure!(
+        first.1 <= high.0 && high.1 <= low.0,
+        "{first:?} {high:?} {low:?}"
+    );
+    ensure!(span(&server, &other).await?.0 < first.1);
     Ok(())
 }

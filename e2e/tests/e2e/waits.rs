@@ -201,6 +201,7 @@ async fn a_timer_that_came_due_without_a_server_fires_at_the_next_start() -> Res
         .as_str()
         .context("the run does not say when its timer is due")?
         .to_owned();
+    assert!(!due.is_empty(), "{parked}");
     poll_until(
         "the timer's time to pass",
         Duration::from_secs(10),

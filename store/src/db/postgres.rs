@@ -200,11 +200,19 @@ impl Connection {
             let row = read_row(statement, &row)?;
             if !scale.takes(&row) {
                 // What is still on its way is thrown away as it comes.
-                return Ok(Rows { rows, cut: true });
+                return Ok(Rows {
+                    rows,
+                    cut: true,
+                    left_bytes: 0,
+                });
             }
             rows.push(row);
         }
-        Ok(Rows { rows, cut: false })
+        Ok(Rows {
+            rows,
+            cut: false,
+            left_bytes: scale.left(),
+        })
     }
 
     pub(super) async fn run(&self, statement: &'static Statement, params: &[Value]) -> Result<u64> {

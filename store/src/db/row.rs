@@ -13,6 +13,8 @@ pub(crate) struct Rows {
     pub(crate) rows: Vec<Row>,
     /// More were found than the weight allowed.
     pub(crate) cut: bool,
+    /// Of the weight that was allowed.
+    pub(crate) left_bytes: usize,
 }
 
 /// Weighs rows while they are read.
@@ -27,6 +29,10 @@ impl Scale {
             left: most_bytes,
             empty: true,
         }
+    }
+
+    pub(super) const fn left(&self) -> usize {
+        self.left
     }
 
     /// Whether a row fits. The first one always does.

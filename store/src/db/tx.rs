@@ -121,9 +121,17 @@ fn sqlite_rows(
         }
         let row = Row::new(statement, values);
         if !scale.takes(&row) {
-            return Ok(Rows { rows, cut: true });
+            return Ok(Rows {
+                rows,
+                cut: true,
+                left_bytes: 0,
+            });
         }
         rows.push(row);
     }
-    Ok(Rows { rows, cut: false })
+    Ok(Rows {
+        rows,
+        cut: false,
+        left_bytes: scale.left(),
+    })
 }

@@ -6,7 +6,7 @@ use helmr_domain::{Refusal, SessionId, StreamName, TaskRowId};
 
 use super::Record;
 use super::row::{self, After};
-use crate::db::Tx;
+use crate::db::{PIECE_BYTES, Tx};
 use crate::wait::{WaitRow, claimed_records};
 use crate::{Result, runs};
 
@@ -79,10 +79,10 @@ pub(super) async fn unread(
     let (positions, last) = row::positions(tx, session, stream).await?;
     let mut found = Vec::new();
     let mut sequence = positions.lowest_unread() - 1;
-    // One piece that is full of weight is all that is looked at once.
+    let mut room = PIECE_BYTES;
     let mut full = false;
-    while sequence < last && found.len() < limit && !(full && !found.is_empty()) {
-        let piece = After {
+    while sequence < last && found.len() < limit && (!full || found.is_empty()) {
+        let which = After {
             session,
             direction: Direction::Input,
             stream,
@@ -90,13 +90,21 @@ pub(super) async fn unread(
             sequence,
             limit: PIECE,
         };
-        let (records, cut) = row::after(tx, piece).await?;
-        full |= cut;
-        let Some(end) = records.last() else { break };
+        let piece = row::after(tx, which, room).await?;
+        full = piece.cut;
+        let Some(end) = piece.records.last() else {
+            break;
+        };
         sequence = end.sequence;
-        found.extend(records.into_iter().filter(|record| {
+        found.extend(piece.records.into_iter().filter(|record| {
             positions.is_unread(record.sequence) && !besides.contains(&record.sequence)
         }));
+        // Records that are read already do not count: they are passed over.
+        room = if found.is_empty() {
+            PIECE_BYTES
+        } else {
+            piece.left_bytes
+        };
     }
     found.truncate(limit);
     Ok(found)

@@ -5,7 +5,7 @@ use helmr_domain::{Scope, SessionId, StreamName};
 
 use super::row::{self, After, direction};
 use super::{ListRecords, Peek, Record, SessionStream, position};
-use crate::db::{Row, Tx, params, sql};
+use crate::db::{PIECE_BYTES, Row, Tx, params, sql};
 use crate::sessions::{self, SessionRow};
 use crate::{Error, Page, Result, Store};
 
@@ -52,10 +52,13 @@ pub async fn list_records(
                     sequence: input.after,
                     limit: u64::from(input.limit) + 1,
                 };
-                let (found, cut) = row::after(tx, which).await?;
-                Ok(Page::cut_within(found, input.limit, cut, |record| {
-                    record.sequence
-                }))
+                let piece = row::after(tx, which, PIECE_BYTES).await?;
+                Ok(Page::cut_within(
+                    piece.records,
+                    input.limit,
+                    piece.cut,
+                    |record| record.sequence,
+                ))
             })
         })
         .await

@@ -5,7 +5,7 @@ use helmr_domain::{Scope, SessionId, StreamName, TaskRowId};
 use serde_json::{Value as JsonValue, json};
 
 use super::Record;
-use crate::db::{PIECE_BYTES, Row, Rows, Tx, params, sql};
+use crate::db::{Row, Rows, Tx, params, sql};
 use crate::{Error, Result};
 
 /// What `read` reads, in its order.
@@ -173,28 +173,35 @@ pub(super) struct After<'a> {
     pub(super) limit: u64,
 }
 
-/// Reads records up to the weight that one piece may have, at least one. Tells whether that left some out.
-pub(super) async fn after(tx: &mut Tx, which: After<'_>) -> Result<(Vec<Record>, bool)> {
-    let found = tx
-        .rows_within(
-            &AFTER,
-            params![
-                which.session,
-                which.direction.as_str(),
-                which.stream,
-                which.sequence,
-                which.correlation,
-                which.limit
-            ],
-            PIECE_BYTES,
-        )
-        .await?;
-    read_all(found)
+/// Records, and whether more of them would have weighed too much.
+pub(super) struct Piece {
+    pub(super) records: Vec<Record>,
+    pub(super) cut: bool,
+    /// Of the weight that was allowed.
+    pub(super) left_bytes: usize,
 }
 
-pub(super) fn read_all(found: Rows) -> Result<(Vec<Record>, bool)> {
-    let records = found.rows.into_iter().map(read).collect::<Result<_>>()?;
-    Ok((records, found.cut))
+impl Piece {
+    pub(super) fn of(found: Rows) -> Result<Self> {
+        Ok(Self {
+            records: found.rows.into_iter().map(read).collect::<Result<_>>()?,
+            cut: found.cut,
+            left_bytes: found.left_bytes,
+        })
+    }
+}
+
+/// Reads records up to a weight, at least one.
+pub(super) async fn after(tx: &mut Tx, which: After<'_>, most_bytes: usize) -> Result<Piece> {
+    let bound = params![
+        which.session,
+        which.direction.as_str(),
+        which.stream,
+        which.sequence,
+        which.correlation,
+        which.limit
+    ];
+    Piece::of(tx.rows_within(&AFTER, bound, most_bytes).await?)
 }
 
 /// What a session has read of an input stream, and its last sequence.

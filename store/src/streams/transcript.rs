@@ -4,7 +4,7 @@ use helmr_domain::stream::Direction;
 use helmr_domain::{Scope, SessionId, StreamName};
 
 use super::Record;
-use super::row::{columns, read_all};
+use super::row::{Piece, columns};
 use crate::db::{PIECE_BYTES, params, sql};
 use crate::{Error, Page, Result, Store, sessions};
 
@@ -56,10 +56,13 @@ pub async fn transcript(
                     u64::from(input.limit) + 1
                 ];
                 let found = tx.rows_within(&TRANSCRIPT, bound, PIECE_BYTES).await?;
-                let (records, cut) = read_all(found)?;
-                Ok(Page::cut_within(records, input.limit, cut, |record| {
-                    record.position
-                }))
+                let piece = Piece::of(found)?;
+                Ok(Page::cut_within(
+                    piece.records,
+                    input.limit,
+                    piece.cut,
+                    |record| record.position,
+                ))
             })
         })
         .await

@@ -29,6 +29,10 @@ pub struct Arguments {
     /// Begin after this item
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+
+    /// Begin at this byte of the stream
+    #[arg(long, value_name = "BYTES", requires = "stream", conflicts_with_all = ["cursor", "follow"])]
+    offset: Option<u64>,
 }
 
 /// What a run prints to.
@@ -59,6 +63,7 @@ pub(super) async fn run(
         limit: Some(PAGE),
         cursor: arguments.cursor,
         stream: arguments.stream.map(LogStream::from),
+        offset: arguments.offset,
     };
     if arguments.follow {
         return follow(arguments.run, &query, context, client).await;

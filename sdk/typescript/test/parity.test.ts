@@ -1,0 +1,59 @@
+//! The client offers what the API does: every operation on sessions, streams, runs and tokens has its method.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { HelmrClient } from "../src/index.ts";
+
+const client = new HelmrClient({ url: "http://127.0.0.1:1", apiKey: "k" });
+const session = client.sessions.open("ses_1");
+
+/** The method for each operation. A callback is for providers, which have no client. */
+const METHODS: Readonly<Record<string, unknown>> = {
+  start_session: client.sessions.start,
+  list_sessions: client.sessions.list,
+  get_session: client.sessions.get,
+  update_session: client.sessions.update,
+  close_session: client.sessions.close,
+  cancel_session: client.sessions.cancel,
+  list_session_runs: client.runs.list,
+  list_session_events: session.events().follow,
+  list_transcript: session.transcript().follow,
+  list_streams: session.streams,
+  list_inputs: session.input("a").follow,
+  send_input: session.input("a").send,
+  list_outputs: session.output("a").follow,
+  list_runs: client.runs.list,
+  get_run: client.runs.get,
+  cancel_run: client.runs.cancel,
+  retry_run: client.runs.retry,
+  list_run_events: client.runs.events("r").follow,
+  list_run_logs: client.runs.logs("r").follow,
+  create_token: client.tokens.create,
+  list_tokens: client.tokens.list,
+  get_token: client.tokens.get,
+  complete_token: client.tokens.complete,
+  cancel_token: client.tokens.cancel,
+  complete_by_callback: fetch,
+  look_at_callback: fetch,
+  create_public_token: client.auth.publicTokens.create,
+  list_public_tokens: client.auth.publicTokens.list,
+  get_public_token: client.auth.publicTokens.get,
+  revoke_public_token: client.auth.publicTokens.revoke,
+};
+
+interface Operation {
+  readonly operationId: string;
+  readonly tags: readonly string[];
+}
+
+test("every operation on sessions, streams, runs and tokens has a method", async () => {
+  const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
+  const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
+  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens"]);
+  const operations = Object.values(paths)
+    .flatMap((path) => Object.values(path))
+    .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))
+    .map(({ operationId }) => operationId);
+  expect(operations.length).toBeGreaterThan(15);
+  expect(operations.filter((operation) => typeof METHODS[operation] !== "function")).toEqual([]);
+});
