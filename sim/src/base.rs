@@ -83,13 +83,15 @@ fn task(name: &str) -> Result<deployments::NewTask> {
 }
 
 fn deploy(store: &Store, scope: Scope) -> Result<()> {
-    let stream = |direction, name: &str| -> Result<deployments::Stream> {
-        Ok(deployments::Stream {
-            direction,
-            name: name.parse()?,
-            schema: json!({}),
-        })
-    };
+    let stream =
+        |task: &deployments::NewTask, direction, name: &str| -> Result<deployments::Stream> {
+            Ok(deployments::Stream {
+                task_id: task.task_id.clone(),
+                direction,
+                name: name.parse()?,
+                schema: json!({}),
+            })
+        };
     let mut retried = task("retried")?;
     retried.retry = Retry {
         max_attempts: 3,
@@ -97,11 +99,18 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
             min: Duration::from_millis(500),
             max: Duration::from_secs(5),
             factor_percent: 200,
+            jitter: true,
         },
     };
     let mut short = task("short")?;
     short.ttl = Some(Duration::from_secs(6));
     short.max_duration = Duration::from_secs(8);
+    let tasks = vec![task("plain")?, retried, short];
+    let mut streams = Vec::new();
+    for task in &tasks {
+        streams.push(stream(task, Direction::Input, INPUT)?);
+        streams.push(stream(task, Direction::Output, OUTPUT)?);
+    }
     let create = deployments::Create {
         at: moment(2),
         scope,
@@ -111,7 +120,7 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
         bundle_size_bytes: 1,
         worker_protocol: 1,
         provenance: json!({}),
-        tasks: vec![task("plain")?, retried, short],
+        tasks,
         sandboxes: vec![deployments::Sandbox {
             name: "default".to_owned(),
             fingerprint: "default".to_owned(),
@@ -128,10 +137,7 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
             },
             definition: json!({}),
         }],
-        streams: vec![
-            stream(Direction::Input, INPUT)?,
-            stream(Direction::Output, OUTPUT)?,
-        ],
+        streams,
         promote: true,
         idempotency: None,
     };

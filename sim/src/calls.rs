@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use helmr_domain::timer::Clock;
 use helmr_domain::{Duration, RunId, Timestamp};
 use helmr_store::idempotency::{Kept, Origin, TaskCall};
 use helmr_store::runs::{self, ChangeMetadata, MetadataOp};
@@ -253,6 +254,7 @@ impl World<'_> {
             Ask::WaitTimer { span, wait } => (
                 WaitFor::Timer {
                     due_at: after(*span),
+                    clock: Clock::Steady,
                 },
                 wait,
             ),
@@ -268,6 +270,7 @@ impl World<'_> {
             timeout_at: wait.timeout.map(after),
             hot_window: wait.hot.map(Duration::from_micros),
             blocking: wait.blocking,
+            hold: false,
         };
         let known = self.is_known(fence, call);
         let done = ready(worker::register_wait(&self.base.store, input));

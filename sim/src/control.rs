@@ -211,7 +211,12 @@ impl World<'_> {
         let next = ready(timers::next_due(&self.base.store)).map_err(|error| broken(&error))?;
         let kept = self.shadow.timers.values().min().copied();
         hold!(
-            next.map(Timestamp::as_micros) == kept,
+            next.steady
+                .into_iter()
+                .chain(next.wall)
+                .map(Timestamp::as_micros)
+                .min()
+                == kept,
             "timers that are due fire",
             "the next is {next:?}, not {kept:?}"
         );

@@ -235,6 +235,7 @@ impl World<'_> {
                         Ending::Stopped => Finished::Stopped,
                     },
                     exit_code: None,
+                    untaken: Vec::new(),
                 };
                 let current = self.is_current(*fence);
                 let done = ready(worker::run_finished(store, input));

@@ -155,7 +155,13 @@ impl World<'_> {
             Ask::Complete { token, data } => self.complete(*token, *data, at)?,
             Ask::CancelToken(token) => self.cancel_token(*token, at)?,
             Ask::CancelRun(run) => {
-                let done = ready(runs::cancel(&self.base.store, self.base.scope, *run, at));
+                let done = ready(runs::cancel(
+                    &self.base.store,
+                    self.base.scope,
+                    *run,
+                    None,
+                    at,
+                ));
                 self.after(Actor::Client, done)?.err()
             }
             Ask::CancelSession(session) => {
@@ -163,6 +169,7 @@ impl World<'_> {
                     &self.base.store,
                     self.base.scope,
                     *session,
+                    None,
                     at,
                 ));
                 self.after(Actor::Client, done)?.err()

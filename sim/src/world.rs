@@ -344,7 +344,7 @@ impl World<'_> {
             match hint {
                 Hint::Queue => self.wake(Loop::Placement),
                 Hint::Assignment(_) => self.wake(Loop::Relay),
-                Hint::Timers => self.wake(Loop::Timers),
+                Hint::Timer { .. } => self.wake(Loop::Timers),
                 _ => {}
             }
         }

@@ -91,7 +91,7 @@ impl World<'_> {
                 }
                 continue;
             }
-            if let Some(stop) = run.stop {
+            if let Some(stop) = &run.stop {
                 self.carry_out_stop(slot, key, stop.kill_at.as_micros());
             }
             for outcome in &run.outcomes {
