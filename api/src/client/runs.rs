@@ -26,6 +26,7 @@ impl Client {
             .query("cursor", query.cursor.as_ref())
             .query("session_id", query.session_id.as_ref())
             .query("status", query.status.map(status_name))
+            .query("task", query.task.as_ref())
             .send()
             .await
     }

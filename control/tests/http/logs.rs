@@ -53,7 +53,7 @@ async fn text_is_text_wherever_its_bytes_were_split() -> Result<()> {
         &deployed,
         &at,
         "stdout",
-        all.len() - 3,
+        all.len() - 1,
         format!("{}\u{20ac}", &all[all.len() - 1..]).as_bytes(),
     )
     .await?;
@@ -98,11 +98,10 @@ async fn bytes_that_are_no_text_are_told_as_they_are_with_the_end_of_the_run() -
 async fn output_is_read_from_a_byte_on() -> Result<()> {
     let mut deployed = deployed().await?;
     let (_, run, at) = started(&mut deployed, &json!({ "task": "answer" })).await?;
-    for (offset, part) in [(0, "first "), (6, "second "), (13, "third")] {
+    let parts = [(0, "first "), (6, "second "), (13, "third")];
+    for (number, (offset, part)) in parts.into_iter().enumerate() {
         print(&deployed, &at, "stdout", offset, part.as_bytes()).await?;
-        print(&deployed, &at, "stderr", offset, b"other ")
-            .await
-            .ok();
+        print(&deployed, &at, "stderr", number * 6, b"other ").await?;
     }
     let path = format!("/api/v1/runs/{run}/logs?stream=stdout");
     let from = items(&deployed, &format!("{path}&offset=8")).await?;

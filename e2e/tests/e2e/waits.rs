@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use helmr_e2e::{Options, Server, poll_until};
 use serde_json::{Value, json};
 
@@ -199,7 +199,7 @@ async fn a_timer_that_came_due_without_a_server_fires_at_the_next_start() -> Res
     server.kill()?;
     let due = parked["pending_wait"]["due_at"]
         .as_str()
-        .unwrap_or_default()
+        .context("the run does not say when its timer is due")?
         .to_owned();
     assert!(!due.is_empty(), "{parked}");
     poll_until(

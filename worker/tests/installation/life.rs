@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use helmr_machine::scripted::{Effect, Operation, Step};
 use serde_json::json;
 
-use crate::site::{Site, payload, says};
+use crate::site::{DEADLINE, Site, payload, reason, says};
 
 fn waits_for_input(times: u64) -> Vec<Step> {
     let mut steps = vec![says::started()];
@@ -157,5 +157,103 @@ async fn a_task_that_exits_fails_with_its_code() -> Result<()> {
     let ended = site.until_status(&run, "failed").await?;
     assert_eq!(ended["error"]["kind"], "task_exited");
     assert_eq!(ended["exit_code"], 7);
+    Ok(())
+}
+
+/// What the runtime had and its task did not take is there for the next run.
+#[tokio::test]
+async fn a_record_that_came_when_the_task_had_ended_starts_the_next_run() -> Result<()> {
+    let site = Site::new(2000, |start| {
+        if reason(start) == "input" {
+            return waits_for_input(1);
+        }
+        let once = json!({"kind": "stream", "stream": "inbox", "blocking": false});
+        vec![
+            says::started(),
+            says::wait_for_input(1),
+            says::answered(1),
+            says::call(2, "wait", &once),
+            says::answered(2),
+            Step::Say(r#"{"type":"finished","output":1,"untaken":[2]}"#.to_owned()),
+            Step::Exit(0),
+        ]
+    })
+    .await?;
+    let (session, first) = site.session(&json!({})).await?;
+    for number in [1, 2] {
+        site.send_input(&session, &json!({ "n": number })).await?;
+    }
+    site.until_status(&first, "succeeded").await?;
+    let given_back = site.kinds(&first).await?;
+    assert!(
+        given_back.iter().any(|kind| kind == "wait.cancelled"),
+        "{given_back:?}"
+    );
+    let path = format!("/api/v1/sessions/{session}/runs");
+    let runs = site.get(&path).await?;
+    let next = runs["items"][0]["id"]
+        .as_str()
+        .context("a next run")?
+        .to_owned();
+    assert_ne!(next, first);
+    let ended = site.until_status(&next, "succeeded").await?;
+    assert_eq!(ended["output"]["data"], json!({ "n": 2 }));
+    Ok(())
+}
+
+/// A handler that works is not parked, however short the hot window; the run is once it is done.
+#[tokio::test]
+async fn a_machine_does_not_park_while_a_wait_holds_its_run() -> Result<()> {
+    let site = Site::new(0, |_| {
+        let on = json!({"kind": "stream", "stream": "inbox", "blocking": false, "hold": true});
+        vec![
+            says::started(),
+            says::call(1, "wait", &on),
+            says::call(
+                2,
+                "wait",
+                &json!({"kind": "stream", "stream": "inbox", "correlation_id": "end"}),
+            ),
+            says::answered(1),
+            // The handler works.
+            says::call(
+                3,
+                "stream.append",
+                &json!({"stream": "out", "data": "working"}),
+            ),
+            says::answered(3),
+            Step::Gate("done".to_owned()),
+            says::call(4, "wait.drop", &json!({"call_no": 1})),
+            says::answered(4),
+            says::answered(2),
+            says::finished(),
+            Step::Exit(0),
+        ]
+    })
+    .await?;
+    let (session, run) = site.session(&json!({})).await?;
+    site.send_input(&session, &json!("for the handler")).await?;
+    let out = format!("/api/v1/sessions/{session}/outputs/out");
+    let working = tokio::time::timeout(DEADLINE, async {
+        while site.get(&out).await?["items"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+        {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    });
+    working.await.context("the handler works")??;
+    assert_eq!(site.run(&run).await?["status"], "running");
+    site.driver.open_gate("done");
+    site.until_parked(&run).await?;
+    let path = format!("/api/v1/sessions/{session}/inputs/inbox");
+    let end = json!({"data": "the end", "correlation_id": "end"});
+    site.post(&path, &end).await?;
+    site.until_status(&run, "succeeded").await?;
+    let told = site.kinds(&run).await?;
+    let at = |kind: &str| told.iter().position(|told| told == kind);
+    assert!(at("run.waiting") > at("stream.output"), "{told:?}");
+    assert_eq!(told.iter().filter(|kind| *kind == "run.parked").count(), 1);
     Ok(())
 }

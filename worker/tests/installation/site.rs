@@ -9,6 +9,7 @@ use axum::body::Body;
 use helmr_api::transport::InMemory;
 use helmr_api::worker::Capacity;
 use helmr_control::Running as Control;
+use helmr_domain::run::{Status, status_after};
 use helmr_guest_wire::StartRun;
 use helmr_machine::scripted::{Scripted, Step};
 use helmr_worker::{Config, Running as Worker};
@@ -251,8 +252,21 @@ impl Site {
         }
     }
 
+    /// Waits for a status. The events of a run that has ended must tell its status as well.
     pub(crate) async fn until_status(&self, id: &str, status: &str) -> Result<Value> {
-        self.until(id, status, |run| run["status"] == status).await
+        let run = self
+            .until(id, status, |run| run["status"] == status)
+            .await?;
+        let wanted: Status = status.parse()?;
+        if wanted.is_final() {
+            let told = self.kinds(id).await?;
+            let kinds = told
+                .iter()
+                .map(|kind| kind.parse())
+                .collect::<Result<Vec<_>, _>>()?;
+            assert_eq!(status_after(kinds), Some(wanted), "{told:?}");
+        }
+        Ok(run)
     }
 
     /// Waits until a run waits in a machine that is set aside, and that is gone.
@@ -338,6 +352,12 @@ async fn tar(files: &[(&str, &str)]) -> Result<Vec<u8>> {
 pub(crate) fn payload(start: &StartRun) -> Value {
     let init: Value = serde_json::from_slice(&start.init_line).unwrap();
     init["payload"].clone()
+}
+
+/// Why a run exists.
+pub(crate) fn reason(start: &StartRun) -> Value {
+    let init: Value = serde_json::from_slice(&start.init_line).unwrap();
+    init["context"]["run"]["reason"].clone()
 }
 
 /// Lines that a scripted runtime says.
