@@ -1,5 +1,7 @@
 //! Between guest and control plane: frames up, one after the other for each run, and lines down.
 
+use std::collections::btree_map::Entry;
+
 use super::{Phase, Why, run_fence};
 use crate::event::{Ending, Event, Line, MachineRef, Post, Reply, SlotRef};
 use crate::guest::{Answer, Frame, Next, Process, RunKey};
@@ -294,10 +296,10 @@ impl World<'_> {
         }
         let (position, wait) = match &**line {
             Line::Start(session) => {
-                if !found.guest.processes.contains_key(&run) {
+                if let Entry::Vacant(place) = found.guest.processes.entry(run) {
                     let mut process = Process::draw(*session, &mut self.dice);
                     process.say(Frame::Started, now, &mut self.dice);
-                    found.guest.processes.insert(run, process);
+                    place.insert(process);
                 }
                 (None, None)
             }

@@ -140,7 +140,7 @@ impl World<'_> {
         self.set_phase(slot, Phase::Restoring(from));
         let Some(held) = self.slot(slot) else { return };
         held.tries += 1;
-        let deadline = 5 * SECOND << (held.tries - 1);
+        let deadline = (5 * SECOND) << (held.tries - 1);
         let answers = !self.dice.chance(self.plan.silent);
         let takes = self.takes(150 * MS);
         let stage = Stage::Restoring {
@@ -353,7 +353,7 @@ impl World<'_> {
     fn stays(&mut self, slot: SlotRef) -> Checked {
         let now = self.now;
         if let Some(held) = self.slot(slot) {
-            let pause = 250 * MS << held.failures.min(6);
+            let pause = (250 * MS) << held.failures.min(6);
             held.not_before = now + pause;
             held.stage = Stage::Live;
             self.queue.add(now + pause, Event::Look { slot });
