@@ -7,6 +7,9 @@
 
 use std::time::{Duration, SystemTime};
 
+/// What a step leaves to be done, such as the capture at a run's end, is no part of the next one.
+pub(crate) const SETTLES_WITHIN: Duration = Duration::from_millis(500);
+
 /// Microseconds since the epoch.
 pub(crate) fn now_us() -> i64 {
     let since = SystemTime::now()
@@ -23,4 +26,9 @@ pub(crate) fn look_again() {
 /// As long as the benchmark's task works before it waits.
 pub(crate) fn work() {
     std::thread::sleep(Duration::from_millis(300));
+}
+
+/// Until what a step leaves to be done is over.
+pub(crate) fn settle() {
+    std::thread::sleep(SETTLES_WITHIN);
 }

@@ -9,12 +9,9 @@ use helmr_e2e::{Options, Server, poll_until};
 use serde_json::{Value, json};
 
 use crate::bare::Bare;
-use crate::clock::{look_again, now_us, work};
+use crate::clock::{SETTLES_WITHIN, look_again, now_us, settle, work};
 use crate::figures::Samples;
 use crate::results;
-
-/// What a round leaves to be done, such as the capture at a run's end, is no part of the next one.
-const SETTLES_WITHIN: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Measured {
@@ -57,6 +54,7 @@ fn bare_round(image: &std::path::Path) -> Result<[f64; 3]> {
     // As long as the task works before it waits.
     work();
     let park = machine.park()?;
+    settle();
     let wake = machine.wake()?;
     Ok([start, park, wake])
 }
@@ -94,6 +92,7 @@ async fn helmr_round(server: &Server) -> Result<[f64; 3]> {
     .await??;
     let waited_us = wait_created_us(server, &run).await?;
     server.await_parked(&run).await?;
+    tokio::time::sleep(SETTLES_WITHIN).await;
 
     let token = record["id"].as_str().context("no token")?.to_owned();
     let completed_us = now_us();

@@ -40,6 +40,8 @@ pub struct Server {
     data: tempfile::TempDir,
     port: u16,
     api_key: String,
+    /// One for all requests: making one reads the host's certificates.
+    http: reqwest::Client,
 }
 
 impl Server {
@@ -63,6 +65,7 @@ impl Server {
             data,
             port,
             api_key: String::new(),
+            http: reqwest::Client::new(),
         };
         server.spawn(&options)?;
         server.await_ready().await?;
@@ -236,7 +239,7 @@ impl Server {
 
     /// A request with the API key.
     pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        reqwest::Client::new()
+        self.http
             .request(method, format!("{}{path}", self.url()))
             .bearer_auth(&self.api_key)
             .timeout(Duration::from_secs(30))
