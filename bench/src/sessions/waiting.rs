@@ -156,7 +156,7 @@ impl Filler {
                 PlaceNext {
                     at: self.at(),
                     lease_ttl: domain::Duration::from_secs(120),
-                    worker_fresh_for: domain::Duration::from_secs(120),
+                    worker_fresh_for: domain::Duration::from_secs(86_400),
                     limit: 100,
                 },
             )
