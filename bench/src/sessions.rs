@@ -44,8 +44,10 @@ pub(crate) async fn run(rounds: u32) -> Result<()> {
     }
     peer.end().await?;
     let alone = helmr.alone();
+    // Kept before the longest part, and again with it.
+    results::keep("sessions", &table(&ours, &theirs, &alone, None))?;
     let waiting = waiting::measure(&mut helmr).await?;
-    results::keep("sessions", &table(&ours, &theirs, &alone, &waiting))
+    results::keep("sessions", &table(&ours, &theirs, &alone, Some(&waiting)))
 }
 
 /// What has no counterpart.
@@ -54,7 +56,13 @@ struct Alone {
     leased: Samples,
 }
 
-fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: &waiting::Cost) -> String {
+fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: Option<&waiting::Cost>) -> String {
+    let idle = waiting.map_or_else(String::new, |cost| {
+        format!(
+            "| idle with {} waiting runs | {:.2} % of a core, {:.0} MiB resident |\n",
+            cost.runs, cost.cpu_percent, cost.resident_mib
+        )
+    });
     let verdict = |ahead: bool| if ahead { "ahead" } else { "behind" };
     let row = |what: &str, ours: &Samples, theirs: &Samples| {
         format!(
@@ -78,7 +86,7 @@ fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: &waiting::Cost)
          next line; the machine is live.\n\n\
          | Helmr alone | |\n|---|---|\n\
          | session start to first line, machine warm, ms | {} |\n| run queued until leased, ms | {} |\n\
-         | idle with {} waiting runs | {:.2} % of a core, {:.0} MiB resident |\n",
+{idle}",
         ours.steps.count(),
         here / there,
         verdict(here > there),
@@ -88,8 +96,5 @@ fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: &waiting::Cost)
         load::CLIENTS,
         alone.warm_start.summary(),
         alone.leased.summary(),
-        waiting.runs,
-        waiting.cpu_percent,
-        waiting.resident_mib,
     )
 }

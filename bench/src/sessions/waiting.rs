@@ -123,7 +123,8 @@ impl Filler {
                 name: "scripted".to_owned(),
                 capacity,
                 labels: Vec::new(),
-                drivers: vec![json!({"name": "scripted"})],
+                // What the deployed sandboxes ask for; nothing is ever run.
+                drivers: vec![json!({"name": "gvisor"})],
                 protocols: vec![1],
             },
         };
