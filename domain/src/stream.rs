@@ -18,6 +18,14 @@ impl Direction {
             Self::Output => "output",
         }
     }
+
+    /// Reads what `as_str` wrote.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        [Self::Input, Self::Output]
+            .into_iter()
+            .find(|direction| direction.as_str() == text)
+    }
 }
 
 /// What a session has consumed of a stream. Sequences count from 1.

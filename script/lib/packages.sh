@@ -35,8 +35,9 @@ browser_is_packaged() {
   [[ $(os_release ID) == debian ]]
 }
 
-# Prints the packages that are not installed, one a line; with `tests` as its argument also what only tests need. PostgreSQL from 15 on will do; the distribution's own is
-# installed where there is none. npm is only needed to fetch our Node, so any npm will do.
+# Prints the packages that are not installed, one a line; with `tests` as its argument also what only tests need.
+# PostgreSQL from 15 on will do; the distribution's own is installed where there is none. npm is only needed to fetch our
+# Node, so any npm will do.
 missing_packages() {
   local installed package
   # shellcheck disable=SC2016 # dpkg's own field names

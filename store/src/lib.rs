@@ -33,6 +33,7 @@ pub mod workspaces;
 
 mod lease;
 mod machine;
+mod tags;
 mod wait;
 
 pub use error::{DatabaseError, Error, Result};

@@ -3,6 +3,7 @@
 //! A mutant is a patch in `sim/mutants`: one line that says what it breaks, and a diff of the core. Each is applied to a
 //! copy of the checkout, never to the checkout.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,19 +43,20 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     if arguments.mutants {
         return mutants(workspace, &arguments.rest);
     }
-    Run::cargo(workspace)
-        .args(["run", "--quiet", "--locked", "--profile", "sim"])
-        .args(["--package", "helmr-sim", "--"])
-        .args(&arguments.rest)
-        .run()
+    play(workspace, &arguments.rest)
 }
 
 /// Plays the schedules that every change must pass.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    play(workspace, &["--jobs", "2", "--seeds", CHECKED])
+}
+
+/// Builds and runs the simulator.
+fn play(workspace: &Workspace, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     Run::cargo(workspace)
         .args(["run", "--quiet", "--locked", "--profile", "sim"])
-        .args(["--package", "helmr-sim", "--", "--jobs", "2"])
-        .args(["--seeds", CHECKED])
+        .args(["--package", "helmr-sim", "--"])
+        .args(arguments)
         .run()
 }
 

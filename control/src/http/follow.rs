@@ -84,6 +84,24 @@ pub(crate) struct Batch<T> {
     pub(crate) after: u64,
 }
 
+impl<T> Batch<T> {
+    /// A page of the store behind `after`. `ended` was asked before it was read, so that it holds everything up to the end.
+    pub(crate) fn of<Row>(
+        page: &helmr_store::Page<Row, u64>,
+        after: u64,
+        ended: bool,
+        item: impl Fn(&Row) -> (u64, T),
+    ) -> Self {
+        let items: Vec<_> = page.items.iter().map(item).collect();
+        Self {
+            ended,
+            more: page.next.is_some(),
+            after: items.last().map_or(after, |(cursor, _)| *cursor),
+            items,
+        }
+    }
+}
+
 /// What is followed.
 pub(crate) trait Source: Send + 'static {
     type Item: Serialize + Send;

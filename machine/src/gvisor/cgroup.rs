@@ -111,13 +111,8 @@ impl Cgroups {
 
     /// What the machine's groups count.
     pub(super) fn stats(&self, container: &str) -> io::Result<Stats> {
-        let read = |controller: &str, file: &str| -> io::Result<String> {
-            let base = if is_unified() {
-                PathBuf::from(MOUNT)
-            } else {
-                Path::new(MOUNT).join(controller)
-            };
-            fs::read_to_string(base.join(&self.parent).join(container).join(file))
+        let read = |controller: &str, file: &str| {
+            fs::read_to_string(self.group(container, controller).join(file))
         };
         if is_unified() {
             let cpu = read("cpu", "cpu.stat")?;
@@ -140,20 +135,21 @@ impl Cgroups {
 
     /// Sets the machine's share of the processor.
     pub(super) fn set_cpu(&self, container: &str, quota_us: u64, period_us: u64) -> io::Result<()> {
-        let (base, file, text) = if is_unified() {
-            (
-                PathBuf::from(MOUNT),
-                "cpu.max",
-                format!("{quota_us} {period_us}"),
-            )
+        let (file, text) = if is_unified() {
+            ("cpu.max", format!("{quota_us} {period_us}"))
         } else {
-            (
-                Path::new(MOUNT).join("cpu"),
-                "cpu.cfs_quota_us",
-                quota_us.to_string(),
-            )
+            ("cpu.cfs_quota_us", quota_us.to_string())
         };
-        fs::write(base.join(&self.parent).join(container).join(file), text)
+        fs::write(self.group(container, "cpu").join(file), text)
+    }
+
+    /// The machine's group in the hierarchy of a controller.
+    fn group(&self, container: &str, controller: &str) -> PathBuf {
+        let mut base = PathBuf::from(MOUNT);
+        if !is_unified() {
+            base.push(controller);
+        }
+        base.join(&self.parent).join(container)
     }
 
     /// Names of all machines that have a group.

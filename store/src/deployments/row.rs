@@ -235,11 +235,7 @@ pub(super) async fn list_streams(
         .map(|mut row| {
             Ok(Stream {
                 task_id: row.take("task_id")?,
-                direction: row.parse("direction", |text| match text {
-                    "input" => Some(Direction::Input),
-                    "output" => Some(Direction::Output),
-                    _ => None,
-                })?,
+                direction: row.parse("direction", Direction::read)?,
                 name: row.take("name")?,
                 schema: row.take("schema")?,
             })

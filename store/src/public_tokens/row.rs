@@ -80,11 +80,7 @@ fn read(mut row: Row) -> Result<PublicToken> {
     let direction: Option<String> = row.take("direction")?;
     let stream = row.take("stream")?;
     let correlation_id = row.take("correlation_id")?;
-    let direction = match direction.as_deref() {
-        Some("input") => Some(Direction::Input),
-        Some("output") => Some(Direction::Output),
-        _ => None,
-    };
+    let direction = direction.as_deref().and_then(Direction::read);
     let grant = match (kind.as_str(), token, session, direction, stream) {
         ("token", Some(token), None, None, None) => Grant::CompleteToken(token),
         ("stream", None, Some(session), Some(direction), Some(stream)) => Grant::Stream {

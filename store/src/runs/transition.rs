@@ -122,10 +122,9 @@ fn with_payload(event: Event, payload: Option<&CanonicalJson>) -> Event {
     if payload.as_str().len() > limits::EVENT_DATA_BYTES {
         return event.with("payload_left_out_bytes", payload.as_str().len());
     }
-    match serde_json::from_str::<serde_json::Value>(payload.as_str()) {
-        Ok(payload) => event.with("payload", payload),
-        // What was kept as canonical JSON is JSON.
-        Err(_) => event,
+    match payload.to_value() {
+        Some(payload) => event.with("payload", payload),
+        None => event,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use helmr_domain::{Scope, SessionId};
 
-use crate::Result;
 use crate::db::{Tx, params, sql};
+use crate::{Result, tags};
 
 sql! {
     INSERT = "INSERT INTO session_tags (
@@ -16,24 +16,14 @@ sql! {
         WHERE session_id = $1";
 }
 
-/// Notes the tags of a new session. There are ten at most.
+/// Notes the tags of a new session.
 pub(super) async fn insert(
     tx: &mut Tx,
     scope: Scope,
     session: SessionId,
     tags: &[String],
 ) -> Result<()> {
-    for tag in tags {
-        let bound = params![
-            scope.environment,
-            tag,
-            session,
-            scope.organization,
-            scope.project
-        ];
-        tx.run(&INSERT, bound).await?;
-    }
-    Ok(())
+    tags::insert(tx, &INSERT, scope, session, tags).await
 }
 
 /// Gives a session other tags.

@@ -1,14 +1,11 @@
 //! What people note about a session: tags and metadata.
 
-use helmr_domain::{Event, EventKind, Moment, Scope, SessionId};
+use helmr_domain::{Event, EventKind, Moment, Scope, SessionId, limits};
 use serde_json::Value;
 
 use super::{Session, row, tags};
 use crate::db::{Json, params, sql};
 use crate::{Error, Result, Store, events};
-
-/// Larger metadata is left out of its event, which then says so: it is in the session.
-const TOLD_BYTES: usize = 16 << 10;
 
 sql! {
     UPDATE = "UPDATE sessions
@@ -53,7 +50,8 @@ pub async fn update(store: &Store, input: Update) -> Result<Session> {
                     .filter(|metadata| **metadata != session.metadata)
                 {
                     session.metadata.clone_from(metadata);
-                    event = if metadata.to_string().len() <= TOLD_BYTES {
+                    // Larger metadata is left out of its event, which then says so: it is in the session.
+                    event = if metadata.to_string().len() <= limits::EVENT_METADATA_BYTES {
                         event.with("metadata", metadata.clone())
                     } else {
                         event.with("left_out", true)

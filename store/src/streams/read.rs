@@ -3,7 +3,7 @@
 use helmr_domain::stream::{Direction, Positions};
 use helmr_domain::{Scope, SessionId, StreamName};
 
-use super::row::{self, After, direction};
+use super::row::{self, After};
 use super::{ListRecords, Peek, Record, SessionStream, position};
 use crate::db::{PIECE_BYTES, Row, Tx, params, sql};
 use crate::sessions::{self, SessionRow};
@@ -122,7 +122,7 @@ pub async fn list(
 }
 
 fn read(mut row: Row) -> Result<SessionStream> {
-    let direction = row.parse("direction", direction)?;
+    let direction = row.parse("direction", Direction::read)?;
     let name = row.take("name")?;
     let last_sequence: Option<u64> = row.take("last_sequence")?;
     let last_record_at = row.take("created_at")?;

@@ -67,7 +67,7 @@ pub(super) fn read(mut row: Row) -> Result<Record> {
     Ok(Record {
         id: row.take("id")?,
         session_id: row.take("session_id")?,
-        direction: row.parse("direction", direction)?,
+        direction: row.parse("direction", Direction::read)?,
         stream: row.take("stream")?,
         sequence: row.take("sequence")?,
         position: row.take("position")?,
@@ -78,12 +78,6 @@ pub(super) fn read(mut row: Row) -> Result<Record> {
         started_run: row.take("started_run_id")?,
         created_at: row.take("created_at")?,
     })
-}
-
-pub(super) fn direction(text: &str) -> Option<Direction> {
-    [Direction::Input, Direction::Output]
-        .into_iter()
-        .find(|direction| direction.as_str() == text)
 }
 
 /// A record as a task sees it.

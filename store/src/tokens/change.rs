@@ -3,7 +3,7 @@
 use helmr_domain::timer::Purpose;
 use helmr_domain::token::{Command, Effect, State, decide};
 use helmr_domain::wait::{ErrorCode, Outcome};
-use helmr_domain::{Event, EventKind, Moment, RunId, Scope, TokenId};
+use helmr_domain::{Event, EventKind, Moment, RunId, Scope, TokenId, limits};
 
 use super::row::{self, TokenRow};
 use super::{Complete, Completion, Create, Token, list};
@@ -11,9 +11,6 @@ use crate::db::Tx;
 use crate::events::{self, About};
 use crate::idempotency::{self, Kept, Origin};
 use crate::{Error, Result, Store, Subject, public_tokens, runs, timers, wait};
-
-/// Data up to this size stands in the event of a completion.
-const TOLD_BYTES: usize = 64 << 10;
 
 /// Makes a token, with a public access token that may complete it.
 ///
@@ -149,7 +146,7 @@ async fn apply(tx: &mut Tx, row: &mut TokenRow, command: Command, at: Moment) ->
 /// A completion is told with its data. Larger data is left out, and the event says so: it is in the token.
 fn with_data(event: Event, state: &State) -> Event {
     match state {
-        State::Completed { data, .. } if data.as_str().len() <= TOLD_BYTES => {
+        State::Completed { data, .. } if data.as_str().len() <= limits::EVENT_DATA_BYTES => {
             match data.to_value() {
                 Some(data) => event.with("data", data),
                 None => event,

@@ -4,9 +4,9 @@ use helmr_domain::{Scope, TokenId};
 
 use super::row::{columns, read};
 use super::{Filter, Token};
-use crate::Result;
 use crate::db::{Tx, params, sql};
 use crate::page::Newest;
+use crate::{Result, tags};
 
 /// A list by what an index has, and the rest.
 macro_rules! list {
@@ -80,22 +80,12 @@ pub(super) async fn newest_first(
         .collect()
 }
 
-/// Notes the tags of a new token. There are ten at most.
+/// Notes the tags of a new token.
 pub(super) async fn insert_tags(
     tx: &mut Tx,
     scope: Scope,
     token: TokenId,
     tags: &[String],
 ) -> Result<()> {
-    for tag in tags {
-        let bound = params![
-            scope.environment,
-            tag,
-            token,
-            scope.organization,
-            scope.project
-        ];
-        tx.run(&INSERT_TAG, bound).await?;
-    }
-    Ok(())
+    tags::insert(tx, &INSERT_TAG, scope, token, tags).await
 }

@@ -211,7 +211,6 @@ impl LineLane {
             "payload_invalid" => "payload_invalid",
             "output_invalid" => "output_invalid",
             "disk_full" => "disk_full",
-            "task_exited" => "task_exited",
             _ => "task_error",
         };
         Finished::Failed {

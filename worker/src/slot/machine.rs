@@ -127,13 +127,12 @@ impl<D: Driver> Tenure<D> {
             link,
             relay,
             heard,
+            // One that was adopted has come up long ago.
             confine_at: Some(
                 Instant::now()
-                    + if bringing.is_some() {
-                        COMES_UP_WITHIN
-                    } else {
-                        Duration::ZERO
-                    },
+                    + bringing
+                        .as_ref()
+                        .map_or(Duration::ZERO, |_| COMES_UP_WITHIN),
             ),
             bringing,
             frozen: false,

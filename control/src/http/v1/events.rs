@@ -77,17 +77,12 @@ impl<E: Ended> Source for Events<E> {
     type Item = Event;
 
     async fn look(&mut self, after: u64) -> Result<Batch<Event>, ApiError> {
-        // Asked first: what is read afterwards then holds everything up to the end.
         let ended = self.ended.ended(&self.control).await?;
         let page =
             events::page(&self.control.store, self.scope, self.subject, after, BATCH).await?;
-        let rows = &page.items;
-        Ok(Batch {
-            more: page.next.is_some(),
-            after: rows.last().map_or(after, |last| last.sequence),
-            items: rows.iter().map(|row| (row.sequence, event(row))).collect(),
-            ended,
-        })
+        Ok(Batch::of(&page, after, ended, |row| {
+            (row.sequence, event(row))
+        }))
     }
 
     fn topics(&self) -> Vec<Topic> {

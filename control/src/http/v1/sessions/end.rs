@@ -26,9 +26,7 @@ pub(crate) async fn close_session(
 ) -> Result<Answer<SessionAnswer>, ApiError> {
     let at = control.moment()?;
     let session = sessions::close(&control.store, caller.scope(), id, at).await?;
-    Ok(Answer(SessionAnswer {
-        session: view::session(&session),
-    }))
+    Ok(Answer(view::answer(&session)))
 }
 
 /// Cancels a session and its active run. Cancelling it again changes nothing.
@@ -45,7 +43,5 @@ pub(crate) async fn cancel_session(
     let at = control.moment()?;
     let reason = body.value.reason;
     let session = sessions::cancel(&control.store, caller.scope(), id, reason, at).await?;
-    Ok(Answer(SessionAnswer {
-        session: view::session(&session),
-    }))
+    Ok(Answer(view::answer(&session)))
 }

@@ -46,9 +46,7 @@ pub(crate) async fn get_session(
     Path(id): Path<SessionId>,
 ) -> Result<Json<SessionAnswer>, ApiError> {
     let session = find(&control, &caller, id).await?;
-    Ok(Json(SessionAnswer {
-        session: view::session(&session),
-    }))
+    Ok(Json(view::answer(&session)))
 }
 
 /// Lists the runs of a session, newest first.

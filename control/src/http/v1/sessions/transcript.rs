@@ -97,21 +97,13 @@ impl Source for Transcript {
     type Item = TranscriptRecord;
 
     async fn look(&mut self, after: u64) -> Result<Batch<TranscriptRecord>, ApiError> {
-        // Asked first: what is read afterwards then holds everything up to the end.
         let ended = SessionEnded::of(self.scope, self.session)
             .ended(&self.control)
             .await?;
         let page = self.read(after, BATCH).await?;
-        Ok(Batch {
-            more: page.next.is_some(),
-            after: page.items.last().map_or(after, |last| last.position),
-            items: page
-                .items
-                .iter()
-                .map(|row| (row.position, view::transcript_record(row)))
-                .collect(),
-            ended,
-        })
+        Ok(Batch::of(&page, after, ended, |row| {
+            (row.position, view::transcript_record(row))
+        }))
     }
 
     fn topics(&self) -> Vec<Topic> {

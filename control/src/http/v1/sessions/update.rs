@@ -40,7 +40,5 @@ pub(crate) async fn update_session(
         metadata: metadata.map(Value::Object),
     };
     let session = sessions::update(&control.store, input).await?;
-    Ok(Answer(SessionAnswer {
-        session: view::session(&session),
-    }))
+    Ok(Answer(view::answer(&session)))
 }

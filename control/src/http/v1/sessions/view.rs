@@ -1,9 +1,15 @@
 //! Sessions as clients see them.
 
-use helmr_api::http::sessions::{Session, SessionActivity, SessionStatus};
+use helmr_api::http::sessions::{Session, SessionActivity, SessionAnswer, SessionStatus};
 use helmr_domain::session::State;
 use helmr_store::sessions::{Activity, Session as Row};
 use serde_json::json;
+
+pub(crate) fn answer(row: &Row) -> SessionAnswer {
+    SessionAnswer {
+        session: session(row),
+    }
+}
 
 pub(crate) fn session(row: &Row) -> Session {
     Session {

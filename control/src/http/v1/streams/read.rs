@@ -63,10 +63,7 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (direction, name) = text.split_once('/').ok_or(())?;
-        let direction = [Direction::Input, Direction::Output]
-            .into_iter()
-            .find(|known| known.as_str() == direction)
-            .ok_or(())?;
+        let direction = Direction::read(direction).ok_or(())?;
         Ok(Self(direction, name.parse().map_err(|_| ())?))
     }
 }
@@ -218,7 +215,6 @@ impl Source for Records {
     type Item = Record;
 
     async fn look(&mut self, after: u64) -> Result<Batch<Record>, ApiError> {
-        // Asked first: what is read afterwards then holds everything up to the end.
         let ended = SessionEnded::of(self.scope, self.session)
             .ended(&self.control)
             .await?;
@@ -226,16 +222,9 @@ impl Source for Records {
             check_still_valid(&self.control, token).await?;
         }
         let page = self.read(after, BATCH).await?;
-        Ok(Batch {
-            more: page.next.is_some(),
-            after: page.items.last().map_or(after, |last| last.sequence),
-            items: page
-                .items
-                .iter()
-                .map(|row| (row.sequence, view::record(row)))
-                .collect(),
-            ended,
-        })
+        Ok(Batch::of(&page, after, ended, |row| {
+            (row.sequence, view::record(row))
+        }))
     }
 
     fn topics(&self) -> Vec<Topic> {
