@@ -25,6 +25,7 @@ async fn main() -> Result<()> {
         Some("machine") => machine::run(rounds).await,
         Some("sessions") => sessions::run(rounds).await,
         Some("store") => store::run(rounds).await,
-        _ => bail!("usage: cargo xtask bench machine|sessions|store [ROUNDS]"),
+        Some("waiting") => sessions::waiting().await,
+        _ => bail!("usage: cargo xtask bench machine|sessions|store [ROUNDS] | waiting"),
     }
 }

@@ -50,6 +50,13 @@ pub(crate) async fn run(rounds: u32) -> Result<()> {
     results::keep("sessions", &table(&ours, &theirs, &alone, Some(&waiting)))
 }
 
+/// The longest part alone: prints it and keeps nothing.
+pub(crate) async fn waiting() -> Result<()> {
+    let mut helmr = helmr::Helmr::start().await?;
+    print!("{}", idle(&waiting::measure(&mut helmr).await?));
+    Ok(())
+}
+
 /// What has no counterpart.
 struct Alone {
     warm_start: Samples,
@@ -57,12 +64,7 @@ struct Alone {
 }
 
 fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: Option<&waiting::Cost>) -> String {
-    let idle = waiting.map_or_else(String::new, |cost| {
-        format!(
-            "| idle with {} waiting runs | {:.2} % of a core, {:.0} MiB resident |\n",
-            cost.runs, cost.cpu_percent, cost.resident_mib
-        )
-    });
+    let idle = waiting.map_or_else(String::new, idle);
     let verdict = |ahead: bool| if ahead { "ahead" } else { "behind" };
     let row = |what: &str, ours: &Samples, theirs: &Samples| {
         format!(
@@ -96,5 +98,12 @@ fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: Option<&waiting
         load::CLIENTS,
         alone.warm_start.summary(),
         alone.leased.summary(),
+    )
+}
+
+fn idle(cost: &waiting::Cost) -> String {
+    format!(
+        "| idle with {} waiting runs | {:.2} % of a core, {:.0} MiB resident |\n",
+        cost.runs, cost.cpu_percent, cost.resident_mib
     )
 }

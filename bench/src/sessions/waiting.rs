@@ -18,7 +18,7 @@ use helmr_store::worker::{
     Auth, CapturedVersion, Fence, MachineFence, MachineReport, Parked, PlaceNext, Placed, Register,
     RegisterWait, Report, RunFence, WaitFor,
 };
-use helmr_store::{Store, sessions, setup, tasks, worker};
+use helmr_store::{Store, outbox, sessions, setup, tasks, worker};
 use serde_json::json;
 
 use super::helmr::Helmr;
@@ -172,7 +172,18 @@ impl Filler {
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
-        Ok(())
+        self.relay().await
+    }
+
+    /// Takes what was told to the worker out of the outbox, as a server would have done meanwhile.
+    async fn relay(&self) -> Result<()> {
+        loop {
+            let told = outbox::pending(&self.store, 1_000).await?;
+            if told.is_empty() {
+                return Ok(());
+            }
+            outbox::done(&self.store, told).await?;
+        }
     }
 
     async fn start(&self) -> Result<()> {
