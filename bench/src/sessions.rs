@@ -103,7 +103,12 @@ fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: Option<&waiting
 
 fn idle(cost: &waiting::Cost) -> String {
     format!(
-        "| idle with {} waiting runs | {:.2} % of a core, {:.0} MiB resident |\n",
-        cost.runs, cost.cpu_percent, cost.resident_mib
+        "| idle with {} waiting runs | {:.2} % of a core, {:.0} MiB resident |\n\
+         | {} of them due at one instant: until the last is told, ms | {:.0} |\n",
+        cost.runs,
+        cost.cpu_percent,
+        cost.resident_mib,
+        waiting::TOGETHER,
+        cost.together_ms
     )
 }

@@ -4,6 +4,7 @@
 //! with its machine parked. Then the shipped server is started on them.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,11 @@ const RUNS: usize = 100_000;
 const AT_ONCE: usize = 64;
 /// Placed together.
 const BATCH: usize = 500;
+const DAY: domain::Duration = domain::Duration::from_secs(86_400);
+/// So many of them are due at one instant.
+pub(super) const TOGETHER: usize = 1_000;
+/// Long enough for them to be made, and for the idle server to be watched.
+const DUE_TOGETHER: domain::Duration = domain::Duration::from_secs(60);
 /// How long the idle server is watched.
 const WATCHED: Duration = Duration::from_secs(20);
 
@@ -36,6 +42,8 @@ pub(super) struct Cost {
     pub(super) runs: usize,
     pub(super) cpu_percent: f64,
     pub(super) resident_mib: f64,
+    /// From the instant at which [`TOGETHER`] of the runs are due until the last of them was told.
+    pub(super) together_ms: f64,
 }
 
 pub(super) async fn measure(helmr: &mut Helmr) -> Result<Cost> {
@@ -43,8 +51,13 @@ pub(super) async fn measure(helmr: &mut Helmr) -> Result<Cost> {
     server.terminate().await?;
     let database = server.data_dir().join("helmr.db");
     let filler = Filler::open(&database).await?;
-    for _ in 0..RUNS / BATCH {
-        filler.batch().await?;
+    let now = || Timestamp::from_micros(now_us());
+    for _ in 0..(RUNS - TOGETHER) / BATCH {
+        filler.batch(now().after(DAY)).await?;
+    }
+    let together = now().after(DUE_TOGETHER);
+    for _ in 0..TOGETHER / BATCH {
+        filler.batch(together).await?;
     }
     drop(filler);
     server.restart(Options::default()).await?;
@@ -62,13 +75,36 @@ pub(super) async fn measure(helmr: &mut Helmr) -> Result<Cost> {
             .parse::<f64>()
             .ok()
     });
+    let cpu_percent = f64::from(used) / begun.elapsed().as_secs_f64();
+    let together_ms = last_of(&database, together).await?;
     server.terminate().await?;
     Ok(Cost {
         runs: RUNS,
         // A tick is a hundredth of a second.
-        cpu_percent: f64::from(used) / begun.elapsed().as_secs_f64(),
+        cpu_percent,
         resident_mib: resident.context("no VmRSS")? / 1024.0,
+        together_ms,
     })
+}
+
+/// Looks at the database beside the server until no timer of `due` is left. In milliseconds after `due`.
+async fn last_of(database: &Path, due: Timestamp) -> Result<f64> {
+    let database = rusqlite::Connection::open(database)?;
+    let mut left = database.prepare("SELECT COUNT(*) FROM timers WHERE due_at = ?1")?;
+    let mut count = || left.query_row([due.as_micros()], |row| row.get::<_, u32>(0));
+    if usize::try_from(count()?)? != TOGETHER {
+        bail!("the runs that are due together were made too slowly");
+    }
+    let wait = due.since(Timestamp::from_micros(now_us()));
+    tokio::time::sleep(Duration::from_micros(wait.as_micros().try_into()?)).await;
+    while count()? > 0 {
+        if now_us() > due.after(DUE_TOGETHER).as_micros() {
+            bail!("timers that are due do not fire");
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let late = Timestamp::from_micros(now_us()).since(due);
+    Ok(Duration::from_micros(late.as_micros().try_into()?).as_secs_f64() * 1e3)
 }
 
 /// Processor time of a process, in hundredths of a second (proc(5), fields 14 and 15 of `stat`).
@@ -90,7 +126,7 @@ struct Filler {
 }
 
 impl Filler {
-    async fn open(database: &std::path::Path) -> Result<Self> {
+    async fn open(database: &Path) -> Result<Self> {
         let enrolment: Vec<u8> = rusqlite::Connection::open(database)?.query_row(
             "SELECT enrolment_hash FROM worker_groups LIMIT 1",
             [],
@@ -144,7 +180,7 @@ impl Filler {
     }
 
     /// Starts as many runs as are placed together, and has each of them sleep.
-    async fn batch(&self) -> Result<()> {
+    async fn batch(&self, due: Timestamp) -> Result<()> {
         stream::iter(0..BATCH)
             .map(|_| self.start())
             .buffer_unordered(AT_ONCE)
@@ -157,7 +193,7 @@ impl Filler {
                 PlaceNext {
                     at: self.at(),
                     lease_ttl: domain::Duration::from_secs(120),
-                    worker_fresh_for: domain::Duration::from_secs(86_400),
+                    worker_fresh_for: DAY,
                     limit: 100,
                 },
             )
@@ -168,7 +204,7 @@ impl Filler {
             placed.extend(more);
         }
         stream::iter(placed)
-            .map(|placed| self.sleep(placed))
+            .map(|placed| self.sleep(placed, due))
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
@@ -212,7 +248,7 @@ impl Filler {
     }
 
     /// The reports of a worker from the machine's start to its park.
-    async fn sleep(&self, placed: Placed) -> Result<()> {
+    async fn sleep(&self, placed: Placed, due_at: Timestamp) -> Result<()> {
         let lease = Fence {
             worker_id: self.worker,
             workspace_id: placed.workspace_id,
@@ -237,7 +273,6 @@ impl Filler {
         };
         worker::machine_live(&self.store, machine()).await?;
         worker::run_started(&self.store, run_fence, self.at()).await?;
-        let day = domain::Duration::from_secs(86_400);
         worker::register_wait(
             &self.store,
             RegisterWait {
@@ -245,7 +280,7 @@ impl Filler {
                 fence: run_fence,
                 call_no: 1,
                 wait_for: WaitFor::Timer {
-                    due_at: self.at().now.after(day),
+                    due_at,
                     clock: domain::timer::Clock::Steady,
                 },
                 timeout_at: None,

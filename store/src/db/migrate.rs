@@ -26,6 +26,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "conversation",
         text: include_str!("../../migrations/0003_conversation.sql"),
     },
+    Migration {
+        number: 4,
+        name: "workspaces",
+        text: include_str!("../../migrations/0004_workspaces.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

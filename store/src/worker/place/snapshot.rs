@@ -132,7 +132,7 @@ sql! {
     /// Live machines in which nothing runs, longest live first.
     IDLE = "SELECT m.worker_id, m.workspace_id, m.memory_mib, m.leaving
         FROM materializations m
-        WHERE m.ended_at IS NULL AND m.state = 'live'
+        WHERE m.ended_at IS NULL AND m.state <> 'parked' AND m.state = 'live'
             AND NOT EXISTS (
                 SELECT 1
                 FROM runs r
