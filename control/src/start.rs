@@ -99,6 +99,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tasks: TaskTracker::new(),
         environments: std::sync::Mutex::default(),
         runs: std::sync::Mutex::default(),
+        workers: std::sync::Mutex::default(),
         touched: std::sync::Mutex::default(),
     });
     let news = control.news.clone();

@@ -1,10 +1,13 @@
 //! What every handler and loop holds: one cheap handle on everything.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use helmr_artifacts::{Artifacts, DataKey, KeySet, RootKey};
-use helmr_domain::{ApiKeyId, Duration, EnvironmentId, Moment, OrganizationId, RunId, Timestamp};
+use helmr_domain::{
+    ApiKeyId, Duration, EnvironmentId, Moment, OrganizationId, RunId, SessionId, Timestamp,
+    WorkerId,
+};
 use helmr_store::worker::{self, RunFence};
 use helmr_store::{Store, setup};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +17,7 @@ use crate::declared::Declared;
 use crate::entropy::{self, NoRandomness};
 use crate::hub::Hub;
 use crate::news::News;
-use crate::{ApiError, Clock, Settings, keyring, schema};
+use crate::{ApiError, Clock, Settings, credential, keyring, schema};
 
 /// The control plane. Cheap to clone.
 #[derive(Clone)]
@@ -37,8 +40,10 @@ pub(crate) struct Parts {
     /// Everything that runs beside requests.
     pub(crate) tasks: TaskTracker,
     pub(crate) environments: Mutex<HashMap<EnvironmentId, Environment>>,
-    /// Where runs belong, for reports that come often.
-    pub(crate) runs: Mutex<HashMap<RunId, EnvironmentId>>,
+    /// Where runs belong, for what tasks ask often.
+    pub(crate) runs: Mutex<HashMap<RunId, RunPlace>>,
+    /// Whose the credentials of workers are, and since when that is known.
+    pub(crate) workers: Mutex<HashMap<credential::Hash, (WorkerId, Timestamp)>>,
     /// When each API key's use was last noted.
     pub(crate) touched: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
@@ -58,8 +63,18 @@ pub(crate) struct Environment {
     pub(crate) keys: KeySet,
 }
 
-/// Runs whose environment is remembered.
+/// Where a run belongs, for good.
+#[derive(Clone)]
+pub(crate) struct RunPlace {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) session: SessionId,
+}
+
+/// Runs whose place is remembered.
 const RUNS_KNOWN: usize = 4_096;
+/// How long a worker's credential is believed without asking again: another process may have replaced it. What a worker
+/// may write is told by its leases, which are looked up each time.
+const CREDENTIAL_KNOWN_FOR: Duration = Duration::from_secs(5);
 /// How often the use of a key is noted.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -100,33 +115,62 @@ impl Control {
         Ok(environment)
     }
 
-    /// The environment of the run under `fence`. Says nothing about the lease, which is checked where something is written.
+    /// Where the run under `fence` belongs. Says nothing about the lease, which is checked where something is written.
     ///
     /// # Errors
     /// `stale_lease` if the run was not asked for before and the lease is not held.
-    pub(crate) async fn environment_of(&self, fence: RunFence) -> Result<Environment, ApiError> {
-        let known = self.known_runs().get(&fence.run_id).copied();
-        let environment = match known {
-            Some(known) => known,
-            None => {
-                let input = worker::run_input(&self.store, fence).await?;
-                let environment = input.run.scope.environment;
-                let mut runs = self.known_runs();
-                if runs.len() >= RUNS_KNOWN {
-                    runs.clear();
-                }
-                runs.insert(fence.run_id, environment);
-                environment
-            }
+    pub(crate) async fn place_of(&self, fence: RunFence) -> Result<RunPlace, ApiError> {
+        if let Some(known) = self.known_runs().get(&fence.run_id) {
+            return Ok(known.clone());
+        }
+        let input = worker::run_input(&self.store, fence).await?;
+        let place = RunPlace {
+            environment: input.run.scope.environment,
+            session: input.run.session_id,
         };
-        self.environment(environment).await
+        let mut runs = self.known_runs();
+        if runs.len() >= RUNS_KNOWN {
+            runs.clear();
+        }
+        runs.insert(fence.run_id, place.clone());
+        Ok(place)
     }
 
-    fn known_runs(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, EnvironmentId>> {
+    /// The worker whose credential has this hash.
+    pub(crate) async fn worker_of(
+        &self,
+        credential: credential::Hash,
+    ) -> Result<Option<WorkerId>, ApiError> {
+        let now = self.now();
+        let known = self.known_workers().get(&credential).copied();
+        if let Some((worker, since)) = known
+            && now.since(since) < CREDENTIAL_KNOWN_FOR
+        {
+            return Ok(Some(worker));
+        }
+        let found = worker::find_by_credential(&self.store, credential).await?;
+        let mut workers = self.known_workers();
+        workers.retain(|_, (_, since)| now.since(*since) < CREDENTIAL_KNOWN_FOR);
+        if let Some(worker) = &found {
+            workers.insert(credential, (worker.id, now));
+        }
+        Ok(found.map(|worker| worker.id))
+    }
+
+    /// Asks for all credentials of workers anew: one was replaced.
+    pub(crate) fn forget_credentials(&self) {
+        self.known_workers().clear();
+    }
+
+    fn known_runs(&self) -> MutexGuard<'_, HashMap<RunId, RunPlace>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known_environments(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, Environment>> {
+    fn known_workers(&self) -> MutexGuard<'_, HashMap<credential::Hash, (WorkerId, Timestamp)>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_environments(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Environment>> {
         self.environments
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -4,6 +4,8 @@
 //! host, so fields are only ever added; a test pins every number. This crate does no I/O and knows nothing of runs
 //! beyond their ids.
 
+use std::time::Duration;
+
 mod codec;
 mod frame;
 mod redacted;
@@ -15,6 +17,12 @@ pub use frame::{
     RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome,
 };
 pub use window::{Arrival, Inbound, Outbound, PositionError};
+
+/// How long an acknowledgement waits for a frame that goes the same way and carries it: a frame by itself costs a guest a
+/// wake-up.
+pub const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(10);
+/// So many frames are acknowledged at once: whoever sent them may be waiting for room.
+pub const ACKNOWLEDGE_AT_ONCE: u64 = 8;
 
 /// The version of this protocol that this build speaks.
 pub const PROTOCOL: u32 = 1;

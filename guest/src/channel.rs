@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 use helmr_guest_wire::{
-    Arrival, Body, Error, Frame, Heartbeat, Inbound, Outbound, PositionError, encode,
+    ACKNOWLEDGE_AT_ONCE, Arrival, Body, Error, Frame, Heartbeat, Inbound, Outbound, PositionError,
+    encode,
 };
 use tokio::sync::{Notify, watch};
 
@@ -99,7 +100,7 @@ impl Channel {
         while output.len() < WRITE_AHEAD_BYTES && windows.outbound.write_next(ack, output)? {
             wrote = true;
         }
-        if !wrote && ack > said {
+        if ack >= said + ACKNOWLEDGE_AT_ONCE && !wrote {
             encode(&heartbeat(ack), output)?;
             wrote = true;
         }

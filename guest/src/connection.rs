@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use helmr_guest_wire::{
-    Arrival, Body, Frame, Hello, KnownRun, PROTOCOL, PositionError, Welcome, decode, encode,
+    ACKNOWLEDGE_WITHIN, Arrival, Body, Frame, Hello, KnownRun, PROTOCOL, PositionError, Welcome,
+    decode, encode,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -128,6 +129,7 @@ impl<L: Listener> Connection<'_, L> {
         let mut heard = Instant::now();
         let mut wrote = heard;
         let mut speak_at = heard + SPEAK_AFTER;
+        let mut acknowledge_at = None;
         loop {
             while let Some(frame) = decode(&mut input)? {
                 if self.take(frame)?.is_break() {
@@ -136,6 +138,8 @@ impl<L: Listener> Connection<'_, L> {
             }
             if self.welcomed {
                 said = self.channel.fill(&mut output, said)?;
+                acknowledge_at = (self.channel.received() > said)
+                    .then(|| acknowledge_at.unwrap_or_else(|| Instant::now() + ACKNOWLEDGE_WITHIN));
             }
             input.reserve(READ_BYTES.saturating_sub(input.len()).max(4096));
             // Every arm is cancel-safe: reads and writes move bytes only when they complete.
@@ -161,6 +165,10 @@ impl<L: Listener> Connection<'_, L> {
                     speak_at = wrote + SPEAK_AFTER;
                 }
                 () = self.channel.outgoing(), if self.welcomed => {}
+                () = sleep_until(acknowledge_at.unwrap_or(speak_at)), if acknowledge_at.is_some() => {
+                    said = self.channel.received();
+                    encode(&heartbeat(said), &mut output)?;
+                }
                 () = sleep_until(speak_at) => {
                     self.listener.measure();
                     if heard.elapsed() > SILENT_AFTER {

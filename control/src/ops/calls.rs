@@ -5,31 +5,16 @@ mod operation;
 use helmr_api::error::Code;
 use helmr_api::fault;
 use helmr_api::worker::{Call, CallAnswer};
-use helmr_domain::{Scope, SessionId};
 use helmr_store::runs::{self, ChangeMetadata, MetadataOp};
 use helmr_store::streams::{self, ListRecords, Peek};
 use helmr_store::tokens;
 use helmr_store::worker::{self, DropWait, RegisterWait, RunFence, WaitFor};
 use serde_json::{Value, json};
 
-use self::operation::{Operation, Other, WaitOn};
+use self::operation::{Operation, Read, WaitOn};
 use super::streams::Given;
 use crate::http::v1;
-use crate::state::Environment;
 use crate::{ApiError, Control, ops};
-
-/// A task that asks: which run, where.
-struct Asking {
-    environment: Environment,
-    fence: RunFence,
-    session: SessionId,
-}
-
-impl Asking {
-    fn scope(&self) -> Scope {
-        self.environment.row.scope
-    }
-}
 
 /// Answers `call` of the run under `fence`. What the task did wrong is an answer too.
 ///
@@ -75,79 +60,64 @@ async fn dispatch(control: &Control, fence: RunFence, call: Call) -> Result<Call
         Operation::Wait(wait) => return register(control, fence, number, wait).await,
         Operation::DropWait(dropped) => drop_wait(control, fence, number, dropped).await?,
         Operation::ChangeMetadata(op) => change(control, fence, number, op).await?,
-        Operation::Other(other) => perform(control, fence, number, other).await?,
+        Operation::CreateToken(new) => {
+            let place = control.place_of(fence).await?;
+            let environment = control.environment(place.environment).await?;
+            ops::tokens::create_for_task(control, &environment, new, fence, number).await?
+        }
+        Operation::Append(given) => append(control, fence, number, given).await?,
+        Operation::Read(read) => look(control, fence, read).await?,
     };
     Ok(CallAnswer::Answered { answer })
 }
 
-async fn perform(
+async fn append(
     control: &Control,
     fence: RunFence,
     number: u64,
-    operation: Other,
+    given: Given,
 ) -> Result<Value, ApiError> {
-    // Also proves the lease, for operations that only read.
+    let place = control.place_of(fence).await?;
+    let scope = control.environment(place.environment).await?.row.scope;
+    ops::streams::append(control, scope, place.session, given, fence, number).await
+}
+
+async fn look(control: &Control, fence: RunFence, read: Read) -> Result<Value, ApiError> {
+    // Proves the lease, which nothing else here does.
     let input = worker::run_input(&control.store, fence).await?;
-    let asking = Asking {
-        environment: control.environment(input.run.scope.environment).await?,
-        fence,
-        session: input.run.session_id,
-    };
-    Ok(match operation {
-        Other::CreateToken(new) => {
-            let environment = &asking.environment;
-            ops::tokens::create_for_task(control, environment, new, fence, number).await?
-        }
-        Other::GetToken(id) => {
-            let token = tokens::get(&control.store, asking.scope(), id)
+    let (scope, session) = (input.run.scope, input.run.session_id);
+    Ok(match read {
+        Read::Token(id) => {
+            let token = tokens::get(&control.store, scope, id)
                 .await?
                 .ok_or_else(|| crate::refusal::not_found("token"))?;
             json!(v1::tokens::view::token(&token))
         }
-        Other::Append(given) => append(control, &asking, number, given).await?,
-        Other::Peek(peek) => {
-            let records = streams::peek(
-                &control.store,
-                asking.scope(),
-                Peek {
-                    session: asking.session,
-                    stream: peek.stream,
-                    correlation_id: peek.correlation_id,
-                    limit: peek.limit,
-                },
-            )
-            .await?;
+        Read::Peek(peek) => {
+            let peek = Peek {
+                session,
+                stream: peek.stream,
+                correlation_id: peek.correlation_id,
+                limit: peek.limit,
+            };
+            let records = streams::peek(&control.store, scope, peek).await?;
             let items: Vec<_> = records.iter().map(v1::streams::view::record).collect();
             json!({ "items": items })
         }
-        Other::List(list) => {
-            let page = streams::list_records(
-                &control.store,
-                asking.scope(),
-                ListRecords {
-                    session: asking.session,
-                    direction: v1::streams::view::direction(list.direction),
-                    stream: list.stream,
-                    correlation_id: list.correlation_id,
-                    after: list.after,
-                    limit: list.limit,
-                },
-            )
-            .await?;
+        Read::List(list) => {
+            let list = ListRecords {
+                session,
+                direction: v1::streams::view::direction(list.direction),
+                stream: list.stream,
+                correlation_id: list.correlation_id,
+                after: list.after,
+                limit: list.limit,
+            };
+            let page = streams::list_records(&control.store, scope, list).await?;
             json!(v1::streams::view::page(&page))
         }
-        Other::GetMetadata => input.run.metadata,
+        Read::Metadata => input.run.metadata,
     })
-}
-
-async fn append(
-    control: &Control,
-    asking: &Asking,
-    number: u64,
-    given: Given,
-) -> Result<Value, ApiError> {
-    let (scope, session) = (asking.scope(), asking.session);
-    ops::streams::append(control, scope, session, given, asking.fence, number).await
 }
 
 async fn change(

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use helmr_guest_wire::{Body, Frame, Hello, decode, encode};
+use helmr_guest_wire::{ACKNOWLEDGE_WITHIN, Body, Frame, Hello, decode, encode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use super::shared::{Cut, Shared};
+use super::shared::{Cut, Shared, heartbeat};
 
 /// Connections that have yet to greet. Of more the oldest is closed: an agent greets at once, so what has waited longest
 /// is least likely to be one.
@@ -99,9 +99,12 @@ async fn serve(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
     let mut wrote = false;
+    let mut acknowledge_at = None;
     loop {
         shared.take_in(&mut input)?;
         said = shared.fill(&mut output, said)?;
+        acknowledge_at = (shared.acknowledged() > said)
+            .then(|| acknowledge_at.unwrap_or_else(|| Instant::now() + ACKNOWLEDGE_WITHIN));
         let room = shared.has_room();
         input.reserve(READ_BYTES.saturating_sub(input.len()).max(4096));
         // Every arm is cancel-safe: reads and writes move bytes only when they complete.
@@ -119,13 +122,18 @@ async fn serve(
                 wrote = true;
             }
             () = shared.outgoing.notified() => {}
+            () = sleep_until(acknowledge_at.unwrap_or(heard)), if acknowledge_at.is_some() => {
+                said = shared.acknowledged();
+                encode(&heartbeat(said), &mut output)?;
+            }
             () = shared.drained.notified(), if !room => {}
             _ = beat.tick() => {
                 if room && heard.elapsed() > SILENT_AFTER {
                     return Err(Cut::Silent);
                 }
                 if !std::mem::take(&mut wrote) && output.is_empty() {
-                    encode(&shared.heartbeat(), &mut output)?;
+                    said = shared.acknowledged();
+                    encode(&heartbeat(said), &mut output)?;
                 }
             }
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use helmr_guest_wire::{
-    Arrival, Body, Frame, Heartbeat, Hello, Inbound, MAX_FRAME_BYTES, Outbound, PROTOCOL, Welcome,
-    decode, encode,
+    ACKNOWLEDGE_AT_ONCE, Arrival, Body, Frame, Heartbeat, Hello, Inbound, MAX_FRAME_BYTES,
+    Outbound, PROTOCOL, Welcome, decode, encode,
 };
 use tokio::sync::{Notify, watch};
 
@@ -317,7 +317,7 @@ impl Shared {
         while output.len() < WRITE_AHEAD_BYTES && peer.outbound.write_next(ack, output)? {
             wrote = true;
         }
-        if !wrote && ack > said && output.len() < WRITE_AHEAD_BYTES {
+        if !wrote && ack >= said + ACKNOWLEDGE_AT_ONCE && output.len() < WRITE_AHEAD_BYTES {
             drop(state);
             encode(&heartbeat(ack), output)?;
             wrote = true;
@@ -325,13 +325,12 @@ impl Shared {
         Ok(if wrote { ack } else { said })
     }
 
-    pub(super) fn heartbeat(&self) -> Frame {
-        heartbeat(
-            self.lock()
-                .peer
-                .as_ref()
-                .map_or(0, |peer| peer.inbound.acknowledged()),
-        )
+    /// What the guest may forget.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.lock()
+            .peer
+            .as_ref()
+            .map_or(0, |peer| peer.inbound.acknowledged())
     }
 
     fn diverge(&self, reason: Divergence) {
@@ -374,7 +373,8 @@ impl Peer {
     }
 }
 
-fn heartbeat(ack: u64) -> Frame {
+/// A frame that says nothing but what was received.
+pub(super) fn heartbeat(ack: u64) -> Frame {
     Frame {
         seq: 0,
         ack,

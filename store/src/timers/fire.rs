@@ -29,7 +29,7 @@ sql! {
 }
 
 /// Transactions at once: they share their commits.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 /// Fires up to `limit` timers of each clock that are due, each in a transaction of its own.
 ///

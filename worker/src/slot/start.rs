@@ -71,10 +71,10 @@ impl<D: Driver> Tenure<D> {
             fault::point("worker.start.before_machine");
             let up = self.attempt_up(Way::Start, spec, START_WITHIN).await;
             match up {
-                Ok(machine) => {
+                Ok(mut machine) => {
                     fault::point("worker.start.after_hello");
                     let greeted = Instant::now();
-                    self.confirm(None).await?;
+                    self.confirm_while_launching(&mut machine).await?;
                     fault::point("worker.start.after_live");
                     self.confirmed();
                     tracing::info!(
@@ -96,7 +96,7 @@ impl<D: Driver> Tenure<D> {
         }
     }
 
-    /// Has the control plane know that the machine is live; nothing may act in its name before.
+    /// Has the control plane know that the machine is live; nothing that its runs say is passed on before.
     pub(super) async fn confirm(
         &mut self,
         restored_from: Option<CheckpointId>,
@@ -107,6 +107,24 @@ impl<D: Driver> Tenure<D> {
         })?;
         self.reports.live().await?;
         Ok(())
+    }
+
+    /// As `confirm`, and asks for the processes of the runs meanwhile, which have their programs to load. The lease is
+    /// held until its time is over, whether this report has arrived or not; a refusal ends the machine with them.
+    async fn confirm_while_launching(&mut self, machine: &mut Machine) -> Result<(), Ending> {
+        self.note(Phase::Live {
+            confirmed: false,
+            restored_from: None,
+        })?;
+        let reports = self.reports.clone();
+        let told = reports.live();
+        tokio::pin!(told);
+        loop {
+            tokio::select! {
+                told = &mut told => return Ok(told?),
+                launched = self.launches.next() => self.launched(machine, launched).await?,
+            }
+        }
     }
 
     /// Notes that the control plane knows, and drops the image that the machine came from.

@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use helmr_domain::{Epoch, RunId, WorkerId, WorkspaceId};
-use helmr_store::worker::{self, Fence, RunFence};
+use helmr_store::worker::{Fence, RunFence};
 use http::request::Parts;
 
 use crate::credential::{self, Kind};
@@ -23,10 +23,11 @@ impl FromRequestParts<Control> for WorkerCaller {
             return Err(invalid("this route takes a worker's credential"));
         }
         let hash = credential::hash(&control.installation.keys, Kind::Worker, &bearer);
-        let worker = worker::find_by_credential(&control.store, hash)
+        let id = control
+            .worker_of(hash)
             .await?
             .ok_or_else(|| invalid("the worker's credential is not known here"))?;
-        Ok(Self { id: worker.id })
+        Ok(Self { id })
     }
 }
 

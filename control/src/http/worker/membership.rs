@@ -61,6 +61,7 @@ pub(super) async fn register(
         }
         other => other?,
     };
+    control.forget_credentials();
     tracing::info!("worker.id" = %registered.worker.id, name = registered.worker.name, "worker registered");
     let settings = &control.settings;
     Ok(Answer(Registered {

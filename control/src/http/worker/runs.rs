@@ -102,7 +102,8 @@ pub(super) async fn output(
     body: Json<RunReport<Output>, Line>,
 ) -> Done {
     let fence = fence(&caller, run, &body.value);
-    let environment = control.environment_of(fence).await?;
+    let place = control.place_of(fence).await?;
+    let environment = control.environment(place.environment).await?;
     ops::logs::receive(&control, &environment, fence, body.value.report).await?;
     DONE
 }

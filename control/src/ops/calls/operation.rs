@@ -21,18 +21,18 @@ pub(super) enum Operation {
     /// No more waiting for what a call registered.
     DropWait(u64),
     ChangeMetadata(MetadataOp),
-    Other(Other),
+    CreateToken(NewToken),
+    Append(Given),
+    Read(Read),
 }
 
-/// Requests that need to know the run's session and environment.
+/// Requests that only read.
 #[derive(Debug)]
-pub(super) enum Other {
-    CreateToken(NewToken),
-    GetToken(TokenId),
-    Append(Given),
+pub(super) enum Read {
+    Token(TokenId),
     Peek(Peek),
     List(List),
-    GetMetadata,
+    Metadata,
 }
 
 #[derive(Debug)]
@@ -209,36 +209,36 @@ pub(super) fn read(op: &str, args: &Value, now: Timestamp) -> Result<Operation, 
             let IncrementArgs { key, by } = body::read(args)?;
             Ok(Operation::ChangeMetadata(MetadataOp::Increment { key, by }))
         }
-        _ => read_other(op, args).map(Operation::Other),
-    }
-}
-
-fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
-    match op {
         "token.create" => {
             let args: TokenArgs = body::read(args)?;
             let timeout = args.timeout_ms.map(millis);
             NewToken::checked(timeout, args.tags, args.metadata, args.allowed_origins)
-                .map(Other::CreateToken)
-        }
-        "token.get" => {
-            let GetTokenArgs { token_id } = body::read(args)?;
-            Ok(Other::GetToken(token_id))
+                .map(Operation::CreateToken)
         }
         "stream.append" => {
             let args: AppendArgs = body::read(args)?;
             bounds::record(&args.data)?;
-            Ok(Other::Append(Given {
+            Ok(Operation::Append(Given {
                 stream: args.stream,
                 data: args.data,
                 correlation_id: args.correlation_id,
                 idempotency_key: args.idempotency_key,
             }))
         }
+        _ => read_only(op, args).map(Operation::Read),
+    }
+}
+
+fn read_only(op: &str, args: &Value) -> Result<Read, ApiError> {
+    match op {
+        "token.get" => {
+            let GetTokenArgs { token_id } = body::read(args)?;
+            Ok(Read::Token(token_id))
+        }
         "stream.peek" => {
             let args: PeekArgs = body::read(args)?;
             bounds::correlation_id(args.correlation_id.as_deref())?;
-            Ok(Other::Peek(Peek {
+            Ok(Read::Peek(Peek {
                 stream: args.stream,
                 correlation_id: args.correlation_id,
                 limit: bounds::limit(args.limit)?,
@@ -247,7 +247,7 @@ fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
         "stream.list" => {
             let args: ListArgs = body::read(args)?;
             bounds::correlation_id(args.correlation_id.as_deref())?;
-            Ok(Other::List(List {
+            Ok(Read::List(List {
                 direction: args.direction,
                 stream: args.stream,
                 correlation_id: args.correlation_id,
@@ -255,7 +255,7 @@ fn read_other(op: &str, args: &Value) -> Result<Other, ApiError> {
                 limit: bounds::limit(args.limit)?,
             }))
         }
-        "metadata.get" => Ok(Other::GetMetadata),
+        "metadata.get" => Ok(Read::Metadata),
         other => {
             let name: String = other.chars().take(64).collect();
             Err(ApiError::new(
