@@ -143,6 +143,9 @@ async fn a_new_worker_is_told_again_what_the_old_one_did_not_acknowledge() {
     assert_eq!(told.text(OutputStream::Stdout), "two\n");
     assert_eq!(told.output[0].offset, 4);
     rig.acknowledge_all();
+    // Any frame carries the acknowledgement along.
+    let unknown_to_the_dead = rig.send(line("are you there"));
+    rig.link.taken(unknown_to_the_dead).await.unwrap();
     let rig = rig.redial().await;
     assert_eq!(rig.link.greeting().runs, []);
 }

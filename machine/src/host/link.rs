@@ -75,7 +75,12 @@ impl Link {
 
     /// Lets the guest forget its frames up to `position`: they are dealt with for good.
     pub fn acknowledge(&self, position: u64) {
-        self.shared.acknowledge(position);
+        self.shared.acknowledge(position, true);
+    }
+
+    /// As `acknowledge`, with the next frame that goes to the guest, or soon if there is none.
+    pub fn acknowledge_soon(&self, position: u64) {
+        self.shared.acknowledge(position, false);
     }
 
     /// Waits until the guest has dealt with the frame sent at `position`.

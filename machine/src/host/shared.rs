@@ -57,6 +57,8 @@ struct State {
     peer: Option<Peer>,
     arrived: VecDeque<(Arrived, usize)>,
     arrived_bytes: usize,
+    /// Up to here the guest is told at once what it may forget.
+    urgent: u64,
     diverged: Option<Divergence>,
 }
 
@@ -163,10 +165,15 @@ impl Shared {
         }
     }
 
-    pub(super) fn acknowledge(&self, position: u64) {
-        if let Some(peer) = &mut self.lock().peer {
+    pub(super) fn acknowledge(&self, position: u64, at_once: bool) {
+        let mut state = self.lock();
+        if let Some(peer) = &mut state.peer {
             peer.inbound.acknowledge(position);
         }
+        if at_once {
+            state.urgent = state.urgent.max(position);
+        }
+        drop(state);
         self.outgoing.notify_one();
     }
 
@@ -309,6 +316,7 @@ impl Shared {
     /// `said` is the one it knew.
     pub(super) fn fill(&self, output: &mut BytesMut, said: u64) -> Result<u64, Cut> {
         let mut state = self.lock();
+        let urgent = state.urgent > said;
         let Some(peer) = &mut state.peer else {
             return Ok(said);
         };
@@ -317,7 +325,9 @@ impl Shared {
         while output.len() < WRITE_AHEAD_BYTES && peer.outbound.write_next(ack, output)? {
             wrote = true;
         }
-        if !wrote && ack >= said + ACKNOWLEDGE_AT_ONCE && output.len() < WRITE_AHEAD_BYTES {
+        let owed = ack.saturating_sub(said);
+        let at_once = owed >= ACKNOWLEDGE_AT_ONCE || urgent && owed > 0;
+        if !wrote && at_once && output.len() < WRITE_AHEAD_BYTES {
             drop(state);
             encode(&heartbeat(ack), output)?;
             wrote = true;

@@ -35,14 +35,26 @@ impl Acks {
 
     /// Notes that a frame is dealt with for good. Once for each frame.
     pub(crate) fn done(&self, position: u64) {
+        if let Some(position) = self.settle(position) {
+            self.link.acknowledge(position);
+        }
+    }
+
+    /// As `done`, of a call whose answer has arrived: the guest waits for nothing more.
+    pub(crate) fn answered(&self, position: u64) {
+        if let Some(position) = self.settle(position) {
+            self.link.acknowledge_soon(position);
+        }
+    }
+
+    /// The highest position below which nothing is open any more.
+    fn settle(&self, position: u64) -> Option<u64> {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(done) = frames.get_mut(&position) {
             *done = true;
         }
         self.open.send_modify(|open| *open = open.saturating_sub(1));
-        if let Some(position) = settle(&mut frames) {
-            self.link.acknowledge(position);
-        }
+        settle(&mut frames)
     }
 
     /// Tells how many frames are open, now and whenever that changes.

@@ -39,7 +39,7 @@ impl Speech {
                 if settled_on.taken(answer.sent).await.is_err() {
                     return;
                 }
-                acks.done(answer.call);
+                acks.answered(answer.call);
             }
         };
         (Self { link, answered }, settle)
