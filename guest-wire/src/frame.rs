@@ -11,7 +11,10 @@ pub struct Frame {
     /// The highest frame of the other side that is dealt with for good.
     #[prost(uint64, tag = "2")]
     pub ack: u64,
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 20, 21, 22, 23")]
+    #[prost(
+        oneof = "Body",
+        tags = "10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24"
+    )]
     pub body: Option<Body>,
 }
 
@@ -31,6 +34,8 @@ pub enum Body {
     RunOutput(RunOutput),
     #[prost(message, tag = "15")]
     RunExited(RunExited),
+    #[prost(message, tag = "16")]
+    RunInputTaken(RunInputTaken),
     #[prost(message, tag = "20")]
     StartRun(StartRun),
     #[prost(message, tag = "21")]
@@ -40,6 +45,8 @@ pub enum Body {
     /// Nothing: a sequenced frame that only proves the line.
     #[prost(message, tag = "23")]
     Probe(Heartbeat),
+    #[prost(message, tag = "24")]
+    RunInput(RunInput),
 }
 
 /// The guest's first frame on every connection.
@@ -63,7 +70,8 @@ pub struct Hello {
     pub runs: Vec<KnownRun>,
 }
 
-/// A run as the guest knows it.
+/// A run, or an exec, as the guest knows it. Wherever a frame says `run_id` the id of an exec may stand: its process is
+/// like a run's, with standard input in place of the runtime's channel, and attempt number 1.
 #[derive(Clone, PartialEq, Message)]
 pub struct KnownRun {
     #[prost(string, tag = "1")]
@@ -72,6 +80,9 @@ pub struct KnownRun {
     pub attempt_number: u32,
     #[prost(enumeration = "RunPhase", tag = "3")]
     pub phase: i32,
+    /// Bytes of standard input that the guest has received.
+    #[prost(uint64, tag = "4")]
+    pub input_received: u64,
 }
 
 /// How far a run has come inside.
@@ -163,6 +174,38 @@ pub struct RunExited {
     pub exit: Option<Exit>,
 }
 
+/// Bytes of standard input for a process that takes it, ≤ 64 KiB.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct RunInput {
+    #[prost(string, tag = "1")]
+    pub run_id: String,
+    #[prost(uint32, tag = "2")]
+    pub attempt_number: u32,
+    /// Of the first byte. What was received before is passed over.
+    #[prost(uint64, tag = "3")]
+    pub offset: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub data: Vec<u8>,
+    /// Nothing comes behind it.
+    #[prost(bool, tag = "5")]
+    pub end: bool,
+}
+
+/// How much of its input a process has been given. The host sends no more than a little ahead of it.
+#[derive(Clone, PartialEq, Message)]
+pub struct RunInputTaken {
+    #[prost(string, tag = "1")]
+    pub run_id: String,
+    #[prost(uint32, tag = "2")]
+    pub attempt_number: u32,
+    #[prost(uint64, tag = "3")]
+    pub offset: u64,
+    /// Nobody reads it any more.
+    #[prost(bool, tag = "4")]
+    pub closed: bool,
+}
+
 /// How a process ended.
 #[derive(Clone, PartialEq, Message)]
 pub struct Exit {
@@ -198,6 +241,9 @@ pub struct StartRun {
     /// The first line of the runtime's channel.
     #[prost(bytes = "vec", tag = "7")]
     pub init_line: Vec<u8>,
+    /// An exec: standard input comes in `RunInput`, and there is no runtime and no channel to one.
+    #[prost(bool, tag = "8")]
+    pub takes_input: bool,
 }
 
 /// Signals a run's process and everything it started.
@@ -209,6 +255,9 @@ pub struct SignalRun {
     pub attempt_number: u32,
     #[prost(int32, tag = "3")]
     pub signal: i32,
+    /// Counts the signals of an exec from 1: one that was sent before is not sent again. 0 for runs: always sent.
+    #[prost(uint64, tag = "4")]
+    pub number: u64,
 }
 
 /// Ends every process and the agent itself.

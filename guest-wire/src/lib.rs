@@ -13,8 +13,8 @@ mod window;
 
 pub use codec::{Error, MAX_FRAME_BYTES, decode, encode};
 pub use frame::{
-    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunLine,
-    RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome,
+    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunInput,
+    RunInputTaken, RunLine, RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome,
 };
 pub use window::{Arrival, Inbound, Outbound, PositionError};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use crate::{OutputChunk, RunLine, StartRun};
+use crate::{OutputChunk, RunInput, RunLine, StartRun};
 
 impl Debug for StartRun {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
@@ -15,6 +15,7 @@ impl Debug for StartRun {
             cwd,
             user,
             init_line,
+            takes_input,
         } = self;
         let names: Vec<&str> = env
             .iter()
@@ -29,6 +30,7 @@ impl Debug for StartRun {
             .field("cwd", cwd)
             .field("user", user)
             .field("init_line_bytes", &init_line.len())
+            .field("takes_input", takes_input)
             .finish()
     }
 }
@@ -47,6 +49,26 @@ impl Debug for RunLine {
             .field("attempt_number", attempt_number)
             .field("line_bytes", &line.len())
             .field("cut_from_bytes", cut_from_bytes)
+            .finish()
+    }
+}
+
+impl Debug for RunInput {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        let Self {
+            run_id,
+            attempt_number,
+            offset,
+            data,
+            end,
+        } = self;
+        formatter
+            .debug_struct("RunInput")
+            .field("run_id", run_id)
+            .field("attempt_number", attempt_number)
+            .field("offset", offset)
+            .field("data_bytes", &data.len())
+            .field("end", end)
             .finish()
     }
 }

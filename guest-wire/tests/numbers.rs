@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 
 use bytes::BytesMut;
 use helmr_guest_wire::{
-    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunLine,
-    RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome, decode, encode,
+    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunInput,
+    RunInputTaken, RunLine, RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome, decode,
+    encode,
 };
 
 fn check(body: Body, expected: &str) {
@@ -33,6 +34,7 @@ fn hello() {
         run_id: "r".into(),
         attempt_number: 3,
         phase: RunPhase::Exited.into(),
+        ..KnownRun::default()
     };
     check(
         Body::Hello(Hello {
@@ -163,6 +165,7 @@ fn start_run() {
             cwd: "/w".into(),
             user: "1:2".into(),
             init_line: b"{}".to_vec(),
+            ..StartRun::default()
         }),
         "08011002 a201 1d 0a0172 1003 1a0161 1a0162 2203413d31 2a022f77 3203313a32 3a027b7d",
     );
@@ -175,9 +178,52 @@ fn signal_run() {
             run_id: "r".into(),
             attempt_number: 3,
             signal: 15,
+            ..SignalRun::default()
         }),
         "08011002 aa01 07 0a0172 1003 180f",
     );
+}
+
+#[test]
+fn execs() {
+    let start = StartRun {
+        takes_input: true,
+        ..StartRun::default()
+    };
+    check(Body::StartRun(start), "08011002 a201 02 4001");
+    let signal = SignalRun {
+        number: 9,
+        ..SignalRun::default()
+    };
+    check(Body::SignalRun(signal), "08011002 aa01 02 2009");
+    check(
+        Body::RunInput(RunInput {
+            run_id: "e".into(),
+            attempt_number: 1,
+            offset: 2,
+            data: b"no".to_vec(),
+            end: true,
+        }),
+        "08011002 c201 0d 0a0165 1001 1802 22026e6f 2801",
+    );
+    check(
+        Body::RunInputTaken(RunInputTaken {
+            run_id: "e".into(),
+            attempt_number: 1,
+            offset: 2,
+            closed: true,
+        }),
+        "08011002 8201 09 0a0165 1001 1802 2001",
+    );
+    let known = KnownRun {
+        input_received: 7,
+        ..KnownRun::default()
+    };
+    let hello = Hello {
+        runs: vec![known],
+        ..Hello::default()
+    };
+    check(Body::Hello(hello), "08011002 52 04 3202 2007");
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn body() -> impl Strategy<Value = Body> {
                 run_id,
                 attempt_number,
                 signal,
+                number: 0,
             })
         });
     prop_oneof![line, signal]

@@ -76,6 +76,14 @@ impl Listener for Agent {
                 };
                 self.registry.pass_line(&key, line.line);
             }
+            Body::RunInput(input) => {
+                let key = RunKey {
+                    run_id: input.run_id,
+                    attempt_number: input.attempt_number,
+                };
+                self.registry
+                    .pass_input(&key, input.offset, input.data, input.end);
+            }
             Body::SignalRun(signal) => self.signal(signal),
             Body::StopMachine(_) => return ControlFlow::Break(()),
             // The line was proved by getting here; the rest only ever goes the other way.
@@ -84,6 +92,7 @@ impl Listener for Agent {
             | Body::Hello(_)
             | Body::Welcome(_)
             | Body::RunOutput(_)
+            | Body::RunInputTaken(_)
             | Body::RunExited(_) => {}
         }
         ControlFlow::Continue(())
@@ -102,7 +111,9 @@ impl Agent {
         match spawn::start(&start, (MARKER, &key.marker())) {
             Ok(process) => {
                 let (lines, exit) = self.registry.started(key.clone(), process.pid);
-                self.registry.pass_line(&key, start.init_line);
+                if !start.takes_input {
+                    self.registry.pass_line(&key, start.init_line);
+                }
                 let supervised =
                     run::supervise(key.clone(), process, lines, exit, Rc::clone(&self.channel));
                 let registry = Rc::clone(&self.registry);
@@ -131,7 +142,9 @@ impl Agent {
         let Ok(signal) = Signal::try_from(wanted.signal) else {
             return;
         };
-        if let Some(leader) = self.registry.leader(&key) {
+        if let Some(leader) = self.registry.leader(&key)
+            && self.registry.is_new_signal(&key, wanted.number)
+        {
             processes::signal_run(leader, &key.marker(), signal);
         }
     }

@@ -22,12 +22,16 @@ impl RunKey {
 }
 
 /// The agent's handle on a run that was started.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Entry {
     /// `None` if it could not be started.
     leader: Option<Pid>,
-    /// Lines for its runtime; closed once the run has ended.
+    /// Lines for its runtime, or pieces of its input; closed once the run, or its input, has ended.
     lines: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    /// Bytes of input that were received.
+    input_received: u64,
+    /// Of its signals, the last one sent.
+    signalled: u64,
     /// Told when the leader is reaped.
     exit: Option<oneshot::Sender<Exit>>,
     /// Position of the frame that tells its end.
@@ -57,7 +61,7 @@ impl Registry {
             leader: Some(leader),
             lines: Some(lines),
             exit: Some(exit),
-            ended_at: None,
+            ..Entry::default()
         };
         self.entries.borrow_mut().insert(key, entry);
         (lines_out, exit_out)
@@ -66,12 +70,7 @@ impl Registry {
     /// Notes that the frame at `position` tells the run's end.
     pub(crate) fn ended(&self, key: RunKey, position: Option<u64>) {
         let mut entries = self.entries.borrow_mut();
-        let entry = entries.entry(key).or_insert(Entry {
-            leader: None,
-            lines: None,
-            exit: None,
-            ended_at: None,
-        });
+        let entry = entries.entry(key).or_default();
         entry.lines = None;
         entry.ended_at = position;
     }
@@ -92,6 +91,40 @@ impl Registry {
             .and_then(|entry| entry.lines.as_ref())
         {
             let _ended_meanwhile = lines.send(line);
+        }
+    }
+
+    /// Passes a piece of input to a process: what of it is new.
+    pub(crate) fn pass_input(&self, key: &RunKey, offset: u64, mut data: Vec<u8>, end: bool) {
+        let mut entries = self.entries.borrow_mut();
+        let Some(entry) = entries.get_mut(key) else {
+            return;
+        };
+        let known = entry.input_received.saturating_sub(offset);
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        // The host sends in order, so there is no gap.
+        let fresh = data.split_off(known.min(data.len()));
+        entry.input_received += u64::try_from(fresh.len()).unwrap_or(0);
+        if let Some(lines) = &entry.lines
+            && !fresh.is_empty()
+        {
+            let _ended_meanwhile = lines.send(fresh);
+        }
+        if end {
+            entry.lines = None;
+        }
+    }
+
+    /// Whether signal `number` of a process is to be sent, which is noted.
+    pub(crate) fn is_new_signal(&self, key: &RunKey, number: u64) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        match entries.get_mut(key) {
+            Some(entry) if number > 0 => {
+                let is_new = number > entry.signalled;
+                entry.signalled = entry.signalled.max(number);
+                is_new
+            }
+            Some(_) | None => true,
         }
     }
 
@@ -124,6 +157,7 @@ impl Registry {
                 run_id: key.run_id.clone(),
                 attempt_number: key.attempt_number,
                 phase: phase(entry).into(),
+                input_received: entry.input_received,
             })
             .collect()
     }

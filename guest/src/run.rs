@@ -1,4 +1,5 @@
-//! One run's process: its output and its runtime's lines go to the worker, the worker's lines to its runtime.
+//! One run's process: its output and its runtime's lines go to the worker, the worker's lines to its runtime. An exec's
+//! has no runtime: what the worker sends is its standard input.
 //!
 //! Nothing is read that the worker has no room for, so a run that says more than its worker takes waits in its own
 //! writes. The end is told after everything that was said before it.
@@ -7,18 +8,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
-use helmr_guest_wire::{Body, Exit, OutputChunk, OutputStream, RunExited, RunLine, RunOutput};
+use helmr_guest_wire::{
+    Body, Exit, OutputChunk, OutputStream, RunExited, RunInputTaken, RunLine, RunOutput,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
-use tokio::net::unix::pipe::Receiver;
+use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::channel::Channel;
 use crate::lines::{Line, Splitter};
 use crate::registry::RunKey;
-use crate::spawn::Started;
+use crate::spawn::{Feed, Started};
 
 const CHUNK_BYTES: usize = 64 << 10;
 /// Output is not read while more than this waits for the worker.
@@ -45,7 +47,7 @@ pub(crate) async fn supervise(
         stderr: Output::new(OutputStream::Stderr, process.stderr),
         splitter: Splitter::default(),
     };
-    let exit = run.carry(process.channel, lines, exit).await;
+    let exit = run.carry(process.feed, lines, exit).await;
     // A server left behind must not be killed by its own next line: what it says goes nowhere, but it goes.
     for left in [run.stdout.pipe.take(), run.stderr.pipe.take()]
         .into_iter()
@@ -82,13 +84,17 @@ struct Ended {
 impl Run {
     async fn carry(
         &mut self,
-        runtime: UnixStream,
+        feed: Feed,
         mut lines: mpsc::UnboundedReceiver<Vec<u8>>,
         mut exit: oneshot::Receiver<Exit>,
     ) -> Exit {
-        let (mut reader, mut writer) = runtime.into_split();
-        let mut reading = true;
-        let mut writing = true;
+        let (mut reader, mut writer) = match feed {
+            Feed::Channel(runtime) => {
+                let (reader, writer) = runtime.into_split();
+                (Some(reader), Some(Writer::Lines(writer)))
+            }
+            Feed::Input(input) => (None, Some(Writer::Input { input, taken: 0 })),
+        };
         let mut pending = BytesMut::new();
         let mut waiting = self.channel.watch_waiting();
         let mut ended: Option<Ended> = None;
@@ -96,7 +102,7 @@ impl Run {
             let held = *waiting.borrow_and_update();
             let (output_room, lines_room) = (held < OUTPUT_ROOM_BYTES, held < LINES_ROOM_BYTES);
             if let Some(end) = &mut ended {
-                if !reading && self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+                if reader.is_none() && self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
                     || end.budget == 0
                 {
                     return std::mem::take(&mut end.exit);
@@ -113,26 +119,27 @@ impl Run {
             let read = tokio::select! {
                 chunk = self.stdout.read(), if output_room && self.stdout.pipe.is_some() => self.send_output(chunk),
                 chunk = self.stderr.read(), if output_room && self.stderr.pipe.is_some() => self.send_output(chunk),
-                read = reader.read_buf(self.splitter.input()), if reading && lines_room => {
-                    let bytes = read.unwrap_or(0);
+                read = read_some(&mut reader, self.splitter.input()), if lines_room && reader.is_some() => {
                     self.send_lines();
-                    if bytes == 0 {
-                        reading = false;
+                    if read == 0 {
+                        reader = None;
                         self.send_rest();
                     }
-                    bytes
+                    read
                 }
-                written = writer.write_buf(&mut pending), if writing && !pending.is_empty() => {
-                    writing = written.is_ok();
+                written = write_some(&mut writer, &mut pending), if writer.is_some() && !pending.is_empty() => {
+                    self.wrote(&mut writer, written, pending.is_empty());
                     0
                 }
-                line = lines.recv(), if writing && pending.is_empty() => {
-                    match line {
-                        Some(line) => {
+                line = lines.recv(), if writer.is_some() && pending.is_empty() => {
+                    match (line, &writer) {
+                        (Some(line), Some(Writer::Lines(_))) => {
                             pending.put_slice(&line);
                             pending.put_u8(b'\n');
                         }
-                        None => writing = false,
+                        (Some(input), _) => pending.put_slice(&input),
+                        // Dropping it is how an input ends.
+                        (None, _) => writer = None,
                     }
                     0
                 }
@@ -143,7 +150,7 @@ impl Run {
                     0
                 }
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() && output_room => {
-                    self.take_what_is_there(&mut reader);
+                    self.take_what_is_there(reader.as_ref());
                     return ended.map(|end| end.exit).unwrap_or_default();
                 }
                 _ = waiting.changed(), if !output_room || !lines_room => 0,
@@ -155,7 +162,7 @@ impl Run {
     }
 
     /// Reads without waiting. The time may have passed while the machine was paused, before anything could be read.
-    fn take_what_is_there(&mut self, reader: &mut OwnedReadHalf) {
+    fn take_what_is_there(&mut self, reader: Option<&OwnedReadHalf>) {
         let mut budget = AFTER_EXIT_BYTES;
         while let Some(chunk) = self.stdout.try_read().or_else(|| self.stderr.try_read()) {
             budget = budget.saturating_sub(self.send_output(Some(chunk)));
@@ -164,14 +171,38 @@ impl Run {
             }
         }
         while budget > 0
-            && reader
-                .try_read_buf(self.splitter.input())
-                .is_ok_and(|bytes| bytes > 0)
+            && reader.is_some_and(|reader| {
+                let read = reader.try_read_buf(self.splitter.input());
+                read.is_ok_and(|bytes| bytes > 0)
+            })
         {
             budget = budget.saturating_sub(CHUNK_BYTES);
             self.send_lines();
         }
         self.send_rest();
+    }
+
+    /// Deals with what became of a write; `emptied`: nothing waits to be written any more.
+    fn wrote(&self, writer: &mut Option<Writer>, written: std::io::Result<usize>, emptied: bool) {
+        let Some(Writer::Input { taken, .. }) = writer else {
+            if written.is_err() {
+                *writer = None;
+            }
+            return;
+        };
+        let closed = written.is_err();
+        *taken += u64::try_from(written.unwrap_or(0)).unwrap_or(0);
+        if closed || emptied {
+            self.channel.push(Body::RunInputTaken(RunInputTaken {
+                run_id: self.key.run_id.clone(),
+                attempt_number: self.key.attempt_number,
+                offset: *taken,
+                closed,
+            }));
+        }
+        if closed {
+            *writer = None;
+        }
     }
 
     /// Queues a chunk and says how long it was.
@@ -205,6 +236,33 @@ impl Run {
             line: line.bytes,
             cut_from_bytes: line.cut_from_bytes,
         }));
+    }
+}
+
+/// The way to a process.
+enum Writer {
+    Lines(OwnedWriteHalf),
+    Input {
+        input: Sender,
+        /// Bytes that the pipe has taken.
+        taken: u64,
+    },
+}
+
+/// Bytes read, 0 at the end. Cancel-safe.
+async fn read_some(reader: &mut Option<OwnedReadHalf>, into: &mut BytesMut) -> usize {
+    match reader {
+        Some(reader) => reader.read_buf(into).await.unwrap_or(0),
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes some of `from` and takes it off. Cancel-safe.
+async fn write_some(writer: &mut Option<Writer>, from: &mut BytesMut) -> std::io::Result<usize> {
+    match writer {
+        Some(Writer::Lines(lines)) => lines.write_buf(from).await,
+        Some(Writer::Input { input, .. }) => input.write_buf(from).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,7 +16,7 @@ use helmr_guest_wire::StartRun;
 use nix::libc;
 use nix::unistd::{Gid, Pid, Uid, setgid, setgroups, setsid, setuid};
 use tokio::net::UnixStream;
-use tokio::net::unix::pipe::Receiver;
+use tokio::net::unix::pipe::{Receiver, Sender};
 
 use crate::user::{self, Identity};
 
@@ -28,7 +28,15 @@ pub(crate) struct Started {
     pub(crate) pid: Pid,
     pub(crate) stdout: Receiver,
     pub(crate) stderr: Receiver,
-    pub(crate) channel: UnixStream,
+    pub(crate) feed: Feed,
+}
+
+/// Where what the worker says to a process goes.
+pub(crate) enum Feed {
+    /// The channel to its runtime, both ways.
+    Channel(UnixStream),
+    /// Its standard input.
+    Input(Sender),
 }
 
 /// Takes descriptor 3 in the agent for good. Were it free, the standard library could put the pipe there by which a
@@ -51,12 +59,19 @@ pub(crate) fn start(start: &StartRun, marker: (&str, &str)) -> Result<Started, S
     } else {
         Some(user::find(&start.user, Path::new("/etc"))?)
     };
-    let (ours, theirs) =
-        StdUnixStream::pair().map_err(|error| format!("make the runtime's channel: {error}"))?;
+    let channel = (!start.takes_input)
+        .then(StdUnixStream::pair)
+        .transpose()
+        .map_err(|error| format!("make the runtime's channel: {error}"))?;
+    let (ours, theirs) = channel.unzip();
     let mut command = Command::new(program);
     command
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(if start.takes_input {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if let Some(home) = identity
@@ -71,7 +86,7 @@ pub(crate) fn start(start: &StartRun, marker: (&str, &str)) -> Result<Started, S
     if !start.cwd.is_empty() {
         command.current_dir(&start.cwd);
     }
-    prepare_child(&mut command, identity, theirs.into());
+    prepare_child(&mut command, identity, theirs.map(OwnedFd::from));
     let mut child = command
         .spawn()
         .map_err(|error| format!("execute {program:?} in {:?}: {error}", start.cwd))?;
@@ -80,19 +95,26 @@ pub(crate) fn start(start: &StartRun, marker: (&str, &str)) -> Result<Started, S
     let opened = || -> io::Result<Started> {
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        ours.set_nonblocking(true)?;
+        let feed = match (ours, child.stdin.take()) {
+            (Some(ours), _) => {
+                ours.set_nonblocking(true)?;
+                Feed::Channel(UnixStream::from_std(ours)?)
+            }
+            (None, Some(stdin)) => Feed::Input(Sender::from_owned_fd(OwnedFd::from(stdin))?),
+            (None, None) => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
         Ok(Started {
             pid: Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?),
             stdout: Receiver::from_owned_fd(OwnedFd::from(stdout))?,
             stderr: Receiver::from_owned_fd(OwnedFd::from(stderr))?,
-            channel: UnixStream::from_std(ours)?,
+            feed,
         })
     };
     // The child is reaped with all others, by the reaper.
     opened().map_err(|error| format!("take over the process's pipes: {error}"))
 }
 
-fn prepare_child(command: &mut Command, identity: Option<Identity>, channel: OwnedFd) {
+fn prepare_child(command: &mut Command, identity: Option<Identity>, channel: Option<OwnedFd>) {
     let groups: Vec<Gid> = identity
         .iter()
         .flat_map(|identity| &identity.supplementary)
@@ -105,7 +127,7 @@ fn prepare_child(command: &mut Command, identity: Option<Identity>, channel: Own
             setgid(Gid::from_raw(identity.group_id))?;
             setuid(Uid::from_raw(identity.user_id))?;
         }
-        place_channel(&channel)
+        channel.as_ref().map_or(Ok(()), place_channel)
     };
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe calls are allowed. The
     // agent has one thread, and the closure makes system calls on values made before the fork; it allocates nothing.

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use helmr_guest_wire::{Body, Exit, KnownRun, OutputStream, RunPhase, StartRun, StopMachine};
-use rig::{Rig, eventually, line, shell, signal};
+use rig::{Rig, eventually, exec, input, line, shell, signal};
 
 fn exited(code: i32) -> Exit {
     Exit {
@@ -41,6 +41,51 @@ async fn environment_and_directory_are_as_asked_and_stdin_is_empty() {
         rig.until_exit().await.text(OutputStream::Stdout),
         "/usr\na=b c\n"
     );
+}
+
+#[tokio::test]
+async fn an_exec_reads_its_input_to_the_end_each_byte_once() {
+    let mut rig = Rig::start().await;
+    rig.send(exec(
+        "cat; echo end; for fd in /proc/$$/fd/*; do readlink $fd; done | grep socket",
+    ));
+    rig.send(input(0, "one ", false));
+    // As after a worker's restart: some of it was there.
+    rig.send(input(2, "e two ", false));
+    rig.send(input(8, "two", true));
+    let told = rig.until_exit().await;
+    let text = told.text(OutputStream::Stdout);
+    assert_eq!(text, "one two twoend\n", "and there is no channel");
+    let last = told.taken.last().unwrap();
+    assert_eq!((last.offset, last.closed), (11, false));
+}
+
+#[tokio::test]
+async fn input_that_nobody_reads_is_said_to_be_closed() {
+    let mut rig = Rig::start().await;
+    rig.send(exec(
+        "exec <&-; echo closed; read -r never < /dev/zero | true; sleep 0.2",
+    ));
+    assert_eq!(rig.next_output().await.data, b"closed\n");
+    rig.send(input(0, "for nobody", false));
+    let told = rig.until_exit().await;
+    assert!(told.taken.iter().any(|taken| taken.closed));
+    assert_eq!(told.exit, exited(0));
+}
+
+#[tokio::test]
+async fn a_numbered_signal_is_sent_once() {
+    let mut rig = Rig::start().await;
+    rig.send(exec("trap 'echo caught' USR1; echo ready; cat; cat"));
+    assert_eq!(rig.next_output().await.data, b"ready\n");
+    for number in [1, 1] {
+        let mut signal = signal(10);
+        signal.number = number;
+        rig.send(signal);
+    }
+    rig.send(input(0, "", true));
+    let told = rig.until_exit().await;
+    assert_eq!(told.text(OutputStream::Stdout), "caught\n");
 }
 
 #[tokio::test]
@@ -119,6 +164,7 @@ async fn a_second_start_of_an_attempt_is_ignored_while_the_first_is_known() {
         run_id: "run".into(),
         attempt_number: 1,
         phase: RunPhase::Exited.into(),
+        input_received: 0,
     };
     assert_eq!(rig.link.greeting().runs, [known]);
 }

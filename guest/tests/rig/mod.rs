@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use helmr_guest_wire::{Body, Exit, OutputChunk, OutputStream, RunLine, SignalRun, StartRun};
+use helmr_guest_wire::{
+    Body, Exit, OutputChunk, OutputStream, RunInput, RunInputTaken, RunLine, SignalRun, StartRun,
+};
 use helmr_machine::Attempt;
 use helmr_machine::host::{Link, Listener};
 use tempfile::TempDir;
@@ -33,6 +35,7 @@ pub(crate) struct Silent {
 pub(crate) struct Told {
     pub(crate) lines: Vec<(String, Option<u64>)>,
     pub(crate) output: Vec<OutputChunk>,
+    pub(crate) taken: Vec<RunInputTaken>,
     pub(crate) exit: Exit,
 }
 
@@ -99,6 +102,7 @@ impl Rig {
         let mut told = Told {
             lines: Vec::new(),
             output: Vec::new(),
+            taken: Vec::new(),
             exit: Exit::default(),
         };
         loop {
@@ -108,6 +112,7 @@ impl Rig {
                     told.lines
                         .push((String::from_utf8(line.line).unwrap(), line.cut_from_bytes));
                 }
+                Body::RunInputTaken(taken) => told.taken.push(taken),
                 Body::RunExited(exited) => {
                     told.exit = exited.exit.unwrap();
                     return told;
@@ -195,6 +200,12 @@ impl From<RunLine> for Sent {
     }
 }
 
+impl From<RunInput> for Sent {
+    fn from(input: RunInput) -> Self {
+        Self(Body::RunInput(input))
+    }
+}
+
 impl From<SignalRun> for Sent {
     fn from(signal: SignalRun) -> Self {
         Self(Body::SignalRun(signal))
@@ -208,6 +219,26 @@ pub(crate) fn shell(script: &str) -> StartRun {
         argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
         init_line: b"init".to_vec(),
         ..StartRun::default()
+    }
+}
+
+/// An exec: a process that takes input and has no runtime.
+pub(crate) fn exec(script: &str) -> StartRun {
+    StartRun {
+        init_line: Vec::new(),
+        takes_input: true,
+        ..shell(script)
+    }
+}
+
+/// Input from an offset on.
+pub(crate) fn input(offset: u64, text: &str, end: bool) -> RunInput {
+    RunInput {
+        run_id: "run".to_owned(),
+        attempt_number: 1,
+        offset,
+        data: text.as_bytes().to_vec(),
+        end,
     }
 }
 
@@ -225,6 +256,7 @@ pub(crate) fn signal(signal: i32) -> SignalRun {
         run_id: "run".to_owned(),
         attempt_number: 1,
         signal,
+        number: 0,
     }
 }
 

@@ -105,6 +105,7 @@ impl GuestState {
                     RunPhase::Alive
                 }
                 .into(),
+                input_received: 0,
             })
             .collect()
     }

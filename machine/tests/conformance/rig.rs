@@ -189,6 +189,7 @@ impl Live {
             run_id: "run".to_owned(),
             attempt_number: 1,
             signal,
+            number: 0,
         };
         self.link.send(Body::SignalRun(signal)).unwrap();
     }

@@ -86,6 +86,7 @@ impl Speech {
             run_id: run.run_id.to_string(),
             attempt_number: run.attempt_number,
             signal,
+            number: 0,
         }))
         .await
     }

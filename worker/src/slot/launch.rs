@@ -108,6 +108,7 @@ impl<D: Driver> Tenure<D> {
                     cwd: assignment.machine.mount_path.clone(),
                     user: assignment.machine.user.clone(),
                     init_line: serde_json::to_vec(&input.init)?,
+                    takes_input: false,
                 })
             });
             Launched { run: key, start }
