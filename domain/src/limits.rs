@@ -15,6 +15,8 @@ pub const STOP_REPORT_SLACK: Duration = Duration::from_secs(5);
 /// How long a parked run may take to wake for its grace.
 pub const STOP_WAKE_LIMIT: Duration = Duration::from_secs(60);
 pub const AUTO_STOP_AFTER: Duration = Duration::from_secs(300);
+/// The longest a workspace may ask for instead.
+pub const AUTO_STOP_LONGEST: Duration = Duration::from_secs(30 * 86_400);
 pub const WORKER_LOST_AFTER: Duration = Duration::from_secs(120);
 /// CPU is a quota: a worker takes this many times what it has.
 pub const CPU_OVERCOMMIT: u64 = 8;

@@ -118,6 +118,8 @@ pub enum Command {
     },
     /// Its lease ran out.
     Lose,
+    /// Nothing is to go on in it any more: it is not woken again.
+    Forget,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +220,12 @@ pub fn decide(
             Ok(Decision::to(Lost).effect(Effect::RunsLost))
         }
         (Command::Lose, Parked { .. } | Requested | Stopped | Lost | Failed)
-        | (Command::Fail { .. }, Failed) => Ok(Decision::unchanged()),
+        | (Command::Fail { .. }, Failed)
+        | (Command::Forget, Stopped | Lost | Failed) => Ok(Decision::unchanged()),
+        // Nobody holds its lease, and its files are those of its last version.
+        (Command::Forget, Parked { checkpoint }) => {
+            Ok(Decision::to(Stopped).effect(Effect::DropCheckpoint(checkpoint)))
+        }
 
         (Command::Place, Preparing | Live | Parking | Resuming { .. } | Stopping)
         | (Command::Place, Stopped | Lost | Failed)
@@ -251,7 +258,10 @@ pub fn decide(
             Requested | Parked { .. } | Resuming { .. } | Stopped | Lost | Failed,
         )
         | (Command::Stop { .. }, Requested | Parked { .. } | Resuming { .. } | Lost | Failed)
-        | (Command::Fail { .. }, Requested | Parked { .. } | Stopped | Lost) => out_of_order,
+        | (Command::Fail { .. }, Requested | Parked { .. } | Stopped | Lost)
+        | (Command::Forget, Requested | Preparing | Live | Parking | Resuming { .. } | Stopping) => {
+            out_of_order
+        }
     }
 }
 

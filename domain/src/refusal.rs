@@ -1,6 +1,6 @@
 //! Why a command is refused. The words for people, codes and statuses are given at the edge.
 
-use crate::RunId;
+use crate::{RunId, WorkspaceId};
 
 /// A command that the state of its object does not allow. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,11 @@ pub enum Refusal {
     WorkspaceIncompatible { differs: String },
     #[error("the workspace is {state}")]
     WorkspaceNotActive { state: String },
+    #[error("runs in the workspace have not ended")]
+    WorkspaceBusy { run_ids: Vec<RunId> },
+    /// `workspace_id`: the one that has it, if that can still be told.
+    #[error("another workspace has the external id")]
+    ExternalIdTaken { workspace_id: Option<WorkspaceId> },
     #[error("no deployment of the environment is promoted")]
     NoDeployment,
     #[error("the deployment is not deployed")]

@@ -15,7 +15,7 @@ mod row;
 mod tags;
 mod update;
 
-pub(crate) use end::{Next, Why, create_run, end_run, expire, stop_run};
+pub(crate) use end::{Next, Why, cancel_in, create_run, end_run, expire, stop_run};
 pub(crate) use row::{SessionRow, find, next_position};
 
 use crate::idempotency::Idempotency;

@@ -20,7 +20,7 @@ sql! {
         WHERE deployment_id = $1 AND task_id = $2";
 }
 
-async fn promoted(tx: &mut Tx, scope: Scope) -> Result<Option<DeploymentId>> {
+pub(crate) async fn promoted(tx: &mut Tx, scope: Scope) -> Result<Option<DeploymentId>> {
     let bound = params![scope.environment, scope.organization, scope.project];
     let found = tx.find(&PROMOTED, bound).await?;
     found.map(|mut row| row.take("deployment_id")).transpose()

@@ -1,16 +1,33 @@
 //! Workspaces: durable files, and the lease of the machine in which they live.
 
-mod change;
+mod attach;
+mod create;
+mod end;
+mod list;
 mod read;
+mod recover;
+mod row;
+mod tags;
+mod update;
+mod version;
 
 use helmr_domain::{
-    Duration, Epoch, MaterializationId, Scope, Timestamp, VersionId, WorkerId, WorkspaceId,
+    DeploymentId, Duration, Epoch, MaterializationId, Moment, Scope, Timestamp, VersionId,
+    WorkerId, WorkspaceId,
 };
 use serde_json::Value;
 
-pub use change::recover;
-pub(crate) use change::{attach, create, need_recovery, record_version};
-pub use read::{get, list, versions};
+use crate::idempotency::Idempotency;
+
+pub(crate) use attach::attach;
+pub use create::create;
+pub(crate) use create::{New, insert};
+pub use end::{delete, stop};
+pub use read::{get, list, version, versions};
+pub(crate) use recover::need_recovery;
+pub use recover::recover;
+pub use update::update;
+pub(crate) use version::record as record_version;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workspace {
@@ -18,6 +35,8 @@ pub struct Workspace {
     pub scope: Scope,
     pub external_id: Option<String>,
     pub sandbox: String,
+    /// From which its sandbox came when it was made.
+    pub deployment_id: Option<DeploymentId>,
     pub fingerprint: String,
     pub mount_path: String,
     pub state: State,
@@ -30,7 +49,7 @@ pub struct Workspace {
     pub created_at: Timestamp,
     pub epoch: Epoch,
     pub placement_reason: Option<String>,
-    /// The live or parked machine, if there is one.
+    /// The live or parked machine, or the last one if it is over.
     pub machine: Option<Machine>,
 }
 
@@ -70,13 +89,19 @@ impl State {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
     pub id: MaterializationId,
-    /// `preparing live parking parked resuming stopping`.
+    /// `requested preparing live parking parked resuming stopping stopped lost failed`.
     pub state: String,
+    /// What it failed of, last.
+    pub failure: Option<String>,
+    /// Told to end as soon as its runs have.
+    pub ending: bool,
     pub worker_id: WorkerId,
     pub driver: String,
     pub checkpoint_size_bytes: Option<u64>,
+    pub requested_at: Timestamp,
     pub live_at: Option<Timestamp>,
     pub parked_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
 }
 
 /// A version of a workspace's files.
@@ -92,4 +117,55 @@ pub struct Version {
     pub size_bytes: u64,
     pub changed_bytes: u64,
     pub created_at: Timestamp,
+}
+
+/// A workspace to make.
+#[derive(Clone)]
+pub struct Create {
+    pub at: Moment,
+    pub scope: Scope,
+    /// Of the promoted deployment.
+    pub sandbox: String,
+    pub external_id: Option<String>,
+    pub metadata: Value,
+    pub tags: Vec<String>,
+    /// `None`: as is usual.
+    pub auto_stop_after: Option<Duration>,
+    pub idempotency: Option<Idempotency<Workspace>>,
+}
+
+/// What to change of a workspace.
+#[derive(Debug, Clone)]
+pub struct Update {
+    pub at: Moment,
+    pub scope: Scope,
+    pub workspace: WorkspaceId,
+    /// `None`: as it is. `Some(None)`: without one.
+    pub external_id: Option<Option<String>>,
+    /// All of it; `None`: as it is.
+    pub metadata: Option<Value>,
+    /// All of them; `None`: as they are.
+    pub tags: Option<Vec<String>>,
+    /// `None`: as it is. `Some(None)`: as is usual.
+    pub auto_stop_after: Option<Option<Duration>>,
+}
+
+/// A workspace whose machine is to end.
+#[derive(Debug, Clone)]
+pub struct End {
+    pub at: Moment,
+    pub scope: Scope,
+    pub workspace: WorkspaceId,
+    /// Cancels what has not ended in it, instead of refusing.
+    pub force: bool,
+}
+
+/// Which workspaces to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// `None`: all but those that are deleted.
+    pub state: Option<State>,
+    pub sandbox: Option<String>,
+    pub external_id: Option<String>,
+    pub tag: Option<String>,
 }

@@ -199,3 +199,24 @@ fn only_machines_that_can_take_a_process_take_runs() {
         assert_eq!(state.is_over(), over, "{state:?}");
     }
 }
+
+#[test]
+fn only_a_parked_machine_is_forgotten_and_its_checkpoint_with_it() {
+    check(
+        Command::Forget,
+        &[
+            ("parked", "stopped"),
+            ("stopped", "="),
+            ("lost", "="),
+            ("failed", "="),
+        ],
+    );
+    let parked = State::Parked {
+        checkpoint: checkpoint(1),
+    };
+    let decision = decide(parked, Command::Forget, Timestamp::from_micros(0));
+    assert_eq!(
+        decision.map(|decision| decision.effects),
+        Ok(vec![Effect::DropCheckpoint(checkpoint(1))])
+    );
+}

@@ -3,12 +3,12 @@
 use helmr_domain::Moment;
 use helmr_domain::lease::{self as lease_domain, State as LeaseState};
 use helmr_domain::machine::{Command, Effect, State, decide};
-use helmr_domain::{Timestamp, run};
+use helmr_domain::{Timestamp, WorkspaceId, run};
 
 use super::row::{self, MachineRow};
 use crate::db::Tx;
 use crate::lease::{self, Leased};
-use crate::{Hint, Result, outbox, runs, wait};
+use crate::{Error, Hint, Result, outbox, runs, wait};
 
 /// What the end of a machine means to the runs in it.
 pub(crate) type Loss = run::Loss;
@@ -44,6 +44,9 @@ pub(crate) async fn apply(
         }
     }
     outbox::mark(tx, machine.workspace, at).await?;
+    if machine.ending && matches!(machine.state, State::Parked { .. }) {
+        Box::pin(forget(tx, machine, leased, at)).await?;
+    }
     // Room was made, or something may be woken.
     tx.hint(Hint::Queue);
     Ok(true)
@@ -72,6 +75,53 @@ fn enter(machine: &mut MachineRow, next: State, at: Moment) {
         | State::Stopping => {}
     }
     machine.state = next;
+}
+
+/// Ends a workspace's machine as soon as no run needs it: one that lives is told so, and one that is parked is dropped.
+pub(crate) async fn end(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<()> {
+    let Some(mut machine) = row::current(tx, workspace).await? else {
+        return Ok(());
+    };
+    if !machine.ending {
+        row::set_ending(tx, &mut machine).await?;
+        outbox::mark(tx, workspace, at).await?;
+    }
+    forget_parked(tx, machine, at).await
+}
+
+/// A run of the workspace has ended: a parked machine that was to end may have been kept for it alone.
+pub(crate) async fn settle(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<()> {
+    match row::current(tx, workspace).await? {
+        Some(machine) if machine.ending => forget_parked(tx, machine, at).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn forget_parked(tx: &mut Tx, mut machine: MachineRow, at: Moment) -> Result<()> {
+    if !matches!(machine.state, State::Parked { .. }) {
+        return Ok(());
+    }
+    let mut leased = lease::find(tx, machine.workspace)
+        .await?
+        .ok_or(Error::NotFound("workspace"))?;
+    forget(tx, &mut machine, &mut leased, at).await
+}
+
+/// Drops a parked machine, unless runs are to go on in it.
+async fn forget(
+    tx: &mut Tx,
+    machine: &mut MachineRow,
+    leased: &mut Leased,
+    at: Moment,
+) -> Result<()> {
+    if !runs::active_in(tx, machine.workspace).await?.is_empty() {
+        return Ok(());
+    }
+    // It has no runs to lose.
+    let loss = Loss::Worker;
+    Box::pin(apply(tx, machine, leased, Command::Forget, &loss, at))
+        .await
+        .map(drop)
 }
 
 async fn all_runs(

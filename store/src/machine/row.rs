@@ -27,6 +27,8 @@ pub(crate) struct MachineRow {
     pub(crate) touched: bool,
     /// Told to make room.
     pub(crate) leaving: bool,
+    /// Told to end for good: nothing joins it any more.
+    pub(crate) ending: bool,
     pub(crate) failed_wakes: u32,
     pub(crate) not_before: Timestamp,
     pub(crate) failure: Option<JsonValue>,
@@ -39,7 +41,7 @@ macro_rules! select {
     () => {
         "SELECT id, organization_id, project_id, environment_id, workspace_id, state,
             checkpoint_id, worker_id, epoch, driver, spec, base_version_id, touched, leaving,
-            failed_wakes, not_before_at, failure, live_at, parked_at, ended_at
+            ending, failed_wakes, not_before_at, failure, live_at, parked_at, ended_at
         FROM materializations
         "
     };
@@ -70,6 +72,10 @@ sql! {
     TOUCH = "UPDATE materializations
         SET touched = 1
         WHERE workspace_id = $1 AND ended_at IS NULL AND touched = 0";
+
+    SET_ENDING = "UPDATE materializations
+        SET ending = 1
+        WHERE id = $1";
 
     INSERT_CHECKPOINT = "INSERT INTO checkpoints (
             id, organization_id, project_id, environment_id, workspace_id, materialization_id,
@@ -118,6 +124,7 @@ fn read(mut row: Row) -> Result<MachineRow> {
         base_version: row.take("base_version_id")?,
         touched: row.take("touched")?,
         leaving: row.take("leaving")?,
+        ending: row.take("ending")?,
         failed_wakes: row.take("failed_wakes")?,
         not_before: row.take("not_before_at")?,
         failure: row.take("failure")?,
@@ -220,6 +227,12 @@ pub(crate) async fn save(tx: &mut Tx, row: &MachineRow) -> Result<()> {
 /// Notes that something in a workspace's machine may write to its files from now on.
 pub(crate) async fn touch(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
     tx.run(&TOUCH, params![workspace]).await.map(drop)
+}
+
+/// Notes that a machine is to end as soon as its runs have.
+pub(crate) async fn set_ending(tx: &mut Tx, row: &mut MachineRow) -> Result<()> {
+    row.ending = true;
+    tx.run(&SET_ENDING, params![row.id]).await.map(drop)
 }
 
 pub(crate) struct NewCheckpoint<'a> {

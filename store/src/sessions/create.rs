@@ -2,6 +2,7 @@
 
 use helmr_domain::timer::{Clock, Purpose};
 use helmr_domain::{Event, EventKind, Refusal, RunId, SessionId, WorkspaceId};
+use serde_json::json;
 
 use super::end::{Next, create_run, expire};
 use super::row::{self, Place, SessionRow};
@@ -113,7 +114,19 @@ async fn open(tx: &mut Tx, task: &Task, input: &Start, ids: &Ids) -> Result<Sess
     let id = ids.session;
     let workspace = match input.workspace {
         Some(given) => workspaces::attach(tx, input.scope, given, &sandbox).await?,
-        None => workspaces::create(tx, input.scope, ids.workspace, &sandbox, input.at).await?,
+        None => {
+            let new = workspaces::New {
+                id: ids.workspace,
+                scope: input.scope,
+                deployment: task.deployment_id,
+                sandbox: &sandbox,
+                external_id: None,
+                metadata: &json!({}),
+                tags: &[],
+                auto_stop_after: None,
+            };
+            workspaces::insert(tx, new, input.at).await?
+        }
     };
     let place = Place {
         id,

@@ -78,6 +78,12 @@ pub(crate) async fn expire(tx: &mut Tx, id: SessionId, at: Moment) -> Result<()>
     apply(tx, &mut session, Command::Expire, &why, at).await
 }
 
+/// Cancels a session and its run for another reason than that somebody asked for it.
+pub(crate) async fn cancel_in(tx: &mut Tx, id: SessionId, why: Why, at: Moment) -> Result<()> {
+    let mut session = row::find(tx, id).await?.ok_or(Error::NotFound("session"))?;
+    apply(tx, &mut session, Command::Cancel, &why, at).await
+}
+
 /// Why a run is to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Why {

@@ -32,7 +32,7 @@ pub struct Assignment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     Live,
-    /// Its room is needed elsewhere.
+    /// Its room is needed elsewhere, or it was told to end.
     Stop,
 }
 
@@ -175,7 +175,7 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         epoch: leased.lease.epoch,
         runs: assigned,
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
-        want: if machine.leaving {
+        want: if machine.leaving || machine.ending {
             Want::Stop
         } else {
             Want::Live

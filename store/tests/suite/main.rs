@@ -18,6 +18,7 @@ mod timers;
 mod tokens;
 mod transcript;
 mod waits;
+mod workspaces;
 mod world;
 
 /// Runs each test once on SQLite and once on PostgreSQL. At its end the events of every run must give its status.

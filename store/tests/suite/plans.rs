@@ -64,6 +64,13 @@ fn hot_statements_use_an_index() -> Result<()> {
         "wait::row::CLAIMED",
         "machine::row::CURRENT",
         "worker::assignment::HELD_BY",
+        "workspaces::end::OPEN_SESSIONS",
+        "workspaces::end::UNFINISHED",
+        "workspaces::list::LIST",
+        "workspaces::list::LIST_NAMED",
+        "workspaces::list::LIST_TAGGED",
+        "workspaces::row::FIND_EXTERNAL",
+        "workspaces::row::GET",
         "worker::reap::RAN_OUT",
         "worker::place::snapshot::IDLE",
         "worker::place::snapshot::USED",
@@ -87,6 +94,10 @@ fn a_filtered_list_goes_through_the_index_of_its_filter() -> Result<()> {
             "public_access_tokens_of_token",
         ),
         ("streams::transcript::TRANSCRIPT", "stream_records_position"),
+        (
+            "workspaces::list::LIST_TAGGED",
+            "environment_id=? AND tag=?",
+        ),
     ] {
         let plan = sqlite_plan(statement)?.join("\n");
         assert!(plan.contains(index), "{statement}:\n{plan}");

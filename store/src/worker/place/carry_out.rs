@@ -151,6 +151,10 @@ async fn start(
 
 /// Gives the queued runs of a workspace to its machine, as far as their queues have room. Answers how many.
 async fn lease_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<usize> {
+    if machine.ending {
+        // The next one is theirs.
+        return Ok(0);
+    }
     let queued = runs::leasable_in(tx, machine.workspace, at).await?;
     let mut leased = 0;
     for (mut run, part) in queued.into_iter().zip(0..) {

@@ -95,7 +95,8 @@ sql! {
         FROM firsts x
         LEFT JOIN workspaces s ON s.id = x.workspace_id
         LEFT JOIN materializations m ON m.workspace_id = x.workspace_id AND m.ended_at IS NULL
-        WHERE COALESCE(s.state, '') = 'active'
+        -- in a deleted one, runs that are told to stop still have their grace
+        WHERE COALESCE(s.state, '') IN ('active', 'deleted')
             AND (m.state IS NULL OR m.state <> 'parked' OR m.not_before_at <= $1)
         -- what only another worker can help comes last, so that it does not fill the window
         ORDER BY CASE WHEN COALESCE(s.placement_reason, $3) = $3 THEN 0 ELSE 1 END,

@@ -44,6 +44,7 @@ async fn has_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool>
     let active = runs::active_in(tx, machine.workspace).await?;
     // Runs that are about to join keep it, but not one that is stopping already.
     let joining = machine.state.takes_runs()
+        && !machine.ending
         && !runs::leasable_in(tx, machine.workspace, at)
             .await?
             .is_empty();

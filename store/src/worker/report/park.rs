@@ -6,7 +6,7 @@ use helmr_domain::machine::Command;
 use super::live::no_loss;
 use super::{MachineReport, Parked, fenced};
 use crate::db::{Tx, params, sql};
-use crate::machine::{self, NewCheckpoint};
+use crate::machine::{self, MachineRow, NewCheckpoint};
 use crate::{Result, Store, outbox, runs, wait, workspaces};
 
 sql! {
@@ -29,7 +29,7 @@ pub async fn machine_parking(store: &Store, input: MachineReport) -> Result<()> 
             Box::pin(async move {
                 let (mut machine, mut leased) = fenced(tx, input.fence).await?;
                 let command = Command::BeginPark {
-                    busy: is_active(tx, machine.workspace, input.at).await?,
+                    busy: is_active(tx, &machine, input.at).await?,
                 };
                 machine::apply(tx, &mut machine, &mut leased, command, &no_loss(), input.at)
                     .await?;
@@ -40,7 +40,8 @@ pub async fn machine_parking(store: &Store, input: MachineReport) -> Result<()> 
 }
 
 /// Whether something in a machine runs or is about to.
-async fn is_active(tx: &mut Tx, workspace: helmr_domain::WorkspaceId, at: Moment) -> Result<bool> {
+async fn is_active(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool> {
+    let workspace = machine.workspace;
     if wait::has_undelivered(tx, workspace).await? {
         return Ok(true);
     }
@@ -48,7 +49,9 @@ async fn is_active(tx: &mut Tx, workspace: helmr_domain::WorkspaceId, at: Moment
     let active = runs.iter().any(|run| {
         run.run.state.status() == helmr_domain::run::Status::Running || run.run.state.stop.is_some()
     });
-    Ok(active || !runs::leasable_in(tx, workspace, at).await?.is_empty())
+    // What is queued does not join a machine that is to end.
+    let joining = !machine.ending && !runs::leasable_in(tx, workspace, at).await?.is_empty();
+    Ok(active || joining)
 }
 
 /// Its checkpoint and files are durable. The lease is released with it, so that a wake may come at once.
