@@ -4,6 +4,7 @@
 
 pub mod deployments;
 pub mod events;
+pub mod execs;
 pub mod images;
 pub mod page;
 pub mod public_tokens;

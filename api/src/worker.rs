@@ -5,8 +5,8 @@
 //! does no harm. Everything the worker posts carries the epoch of its lease and may be posted again.
 
 use helmr_domain::{
-    CheckpointId, DeploymentId, MaterializationId, RunId, SessionId, VersionId, WaitId, WorkerId,
-    WorkspaceId,
+    CheckpointId, DeploymentId, ExecId, MaterializationId, RunId, SessionId, VersionId, WaitId,
+    WorkerId, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -93,6 +93,8 @@ pub struct Assignment {
     pub epoch: u64,
     pub machine: MachineAssignment,
     pub runs: Vec<RunAssignment>,
+    #[serde(default)]
+    pub execs: Vec<ExecAssignment>,
     /// Base64 of the environment's data key, with which everything that leaves the worker is sealed. Secret.
     pub data_key: String,
     /// After how long without runs and activity the machine stops.
@@ -170,6 +172,35 @@ pub struct RunAssignment {
     pub outcomes: Vec<DecidedOutcome>,
     /// The blocking wait the run is in, if any: with it and without an outcome the run is idle.
     pub waiting: Option<PendingWait>,
+}
+
+/// An exec that belongs in the machine.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecAssignment {
+    pub exec_id: ExecId,
+    pub command: Vec<String>,
+    /// `None`: where the workspace is mounted.
+    pub cwd: Option<String>,
+    /// `None`: that of the image.
+    pub user: Option<String>,
+    /// `NAME=value`. Secret.
+    pub env: Vec<String>,
+    /// Whether its process runs, as far as the control plane knows.
+    pub started: bool,
+    /// Those it is to be sent, in order; the first few may have been sent before.
+    pub signals: Vec<i32>,
+    /// Bytes of input that there are, and whether more can come.
+    pub stdin_end: u64,
+    pub stdin_closed: bool,
+}
+
+impl std::fmt::Debug for ExecAssignment {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("ExecAssignment")
+            .field("exec_id", &self.exec_id)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -346,6 +377,53 @@ pub struct RunReport<T> {
     pub attempt_number: u32,
     #[serde(flatten)]
     pub report: T,
+}
+
+/// The body of every report on an exec: `POST /worker/v1/execs/{exec_id}/…`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecReport<T> {
+    pub workspace_id: WorkspaceId,
+    pub epoch: u64,
+    #[serde(flatten)]
+    pub report: T,
+}
+
+/// `…/output`: what the process printed, in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecOutput {
+    pub segments: Vec<OutputSegment>,
+}
+
+/// `…/input`: asks for input from an offset on.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct WantInput {
+    pub offset: u64,
+}
+
+/// Answer of `…/input`: what follows the offset, or nothing if there is no more yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecInput {
+    /// Base64, at most 256 KiB of bytes.
+    pub data: String,
+    /// Nothing comes behind it.
+    pub end: bool,
+}
+
+/// `…/taken`: how much of its input the process has taken.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct InputTaken {
+    pub offset: u64,
+    /// Nobody reads it any more.
+    pub closed: bool,
+}
+
+/// `…/ended`: the process is gone, and everything that it printed was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecEnded {
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    /// Why it could not be started.
+    pub error: Option<String>,
 }
 
 /// Answer of `…/input`: the first line of the runtime's channel, whole.

@@ -4,6 +4,7 @@ pub(crate) mod assignments;
 pub(crate) mod bounds;
 pub(crate) mod calls;
 pub(crate) mod deployments;
+pub(crate) mod execs;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod mismatch;

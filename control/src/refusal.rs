@@ -38,6 +38,7 @@ pub(crate) fn not_found(object: &'static str) -> ApiError {
         "run" => Code::RunNotFound,
         "token" => Code::TokenNotFound,
         "stream" => Code::StreamNotFound,
+        "exec" => Code::ExecNotFound,
         "workspace" => Code::WorkspaceNotFound,
         "public access token" => Code::PublicTokenNotFound,
         "blob" => Code::UploadNotFound,
@@ -77,6 +78,12 @@ impl From<Refusal> for ApiError {
             Refusal::WorkspaceNotActive { state } => {
                 (Code::WorkspaceNotActive, Some(json!({ "state": state })))
             }
+            Refusal::ExecInputOutOfStep { expected } => (
+                Code::ExecInputOutOfStep,
+                Some(json!({ "expected_offset": expected })),
+            ),
+            Refusal::ExecInputFull => (Code::ExecInputFull, None),
+            Refusal::ExecInputClosed => (Code::ExecInputClosed, None),
             Refusal::NoDeployment => (Code::TaskNotFound, None),
             Refusal::DeploymentNotReady => (Code::DeploymentNotReady, None),
             Refusal::SecretMissing { names } => {

@@ -7,6 +7,7 @@
 
 mod decision;
 mod event;
+pub mod exec;
 mod failure;
 mod id;
 mod json;

@@ -8,6 +8,10 @@ pub const HOT_WINDOW_LONGEST: Duration = Duration::from_secs(600);
 pub const MAX_DURATION: Duration = Duration::from_secs(900);
 pub const MAX_DURATION_SHORTEST: Duration = Duration::from_secs(5);
 pub const MAX_DURATION_LONGEST: Duration = Duration::from_secs(86_400);
+/// Of each output stream of an exec, the newest.
+pub const EXEC_WINDOW_BYTES: u64 = 64 * 1024 * 1024;
+/// Of an exec's input, what has yet to be taken.
+pub const EXEC_INPUT_BYTES: u64 = 4 * 1024 * 1024;
 /// Between the abort of a task's signal and the kill of its processes.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long after the kill was due a worker may take to tell of it, before the run ends without its word.

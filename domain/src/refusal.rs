@@ -8,6 +8,13 @@ pub enum Refusal {
     /// The epoch is not that of the workspace's lease, or the attempt is over.
     #[error("the lease is not held any more")]
     StaleLease,
+    /// Input that is not the next.
+    #[error("the exec's next input is at {expected}")]
+    ExecInputOutOfStep { expected: u64 },
+    #[error("the exec has not taken enough of its input yet")]
+    ExecInputFull,
+    #[error("the exec takes no more input")]
+    ExecInputClosed,
     #[error("the token has expired")]
     TokenExpired,
     #[error("the token was completed with other data")]

@@ -23,6 +23,8 @@ pub enum Purpose {
     SessionExpiry,
     /// Of a machine whose wake failed: it may be tried again.
     MachineNotBefore,
+    /// Of an exec: it has run long enough, or has ignored that for long enough.
+    ExecTimeout,
 }
 
 /// A text names no purpose of a timer.
@@ -31,7 +33,7 @@ pub enum Purpose {
 pub struct UnknownPurpose(pub String);
 
 impl Purpose {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::WaitDue,
         Self::WaitTimeout,
         Self::TokenTimeout,
@@ -41,6 +43,7 @@ impl Purpose {
         Self::StopGrace,
         Self::SessionExpiry,
         Self::MachineNotBefore,
+        Self::ExecTimeout,
     ];
 
     #[must_use]
@@ -55,6 +58,7 @@ impl Purpose {
             Self::StopGrace => "stop_grace",
             Self::SessionExpiry => "session_expiry",
             Self::MachineNotBefore => "machine_not_before",
+            Self::ExecTimeout => "exec_timeout",
         }
     }
 }

@@ -3,7 +3,8 @@
 use helmr_domain::stream::Direction;
 use helmr_domain::timer::Clock;
 use helmr_domain::{
-    DeploymentId, PublicTokenId, RunId, SessionId, StreamName, Timestamp, TokenId, WorkspaceId,
+    DeploymentId, ExecId, PublicTokenId, RunId, SessionId, StreamName, Timestamp, TokenId,
+    WorkspaceId,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +21,8 @@ pub enum Hint {
     },
     /// More of a run's output.
     Log(RunId),
+    /// An exec changed, or there is more of its output.
+    Exec(ExecId),
     /// A timer was armed: the earliest one may be an earlier one.
     Timer { clock: Clock, due_at: Timestamp },
     /// A public access token was revoked.

@@ -8,6 +8,7 @@
 
 mod db;
 mod error;
+pub mod execs;
 mod handle;
 mod hint;
 mod page;

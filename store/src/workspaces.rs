@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::idempotency::Idempotency;
 
-pub(crate) use attach::attach;
+pub(crate) use attach::{attach, check_usable, touch};
 pub use create::create;
 pub(crate) use create::{New, insert};
 pub use end::{delete, stop};

@@ -101,6 +101,15 @@ fn api() -> OpenApiRouter<Control> {
         .routes(routes!(v1::sandboxes::list_sandboxes))
         .routes(routes!(v1::sandboxes::get_sandbox))
         .routes(routes!(v1::images::list_images, v1::images::import_image))
+        .routes(routes!(
+            v1::execs::read::list_execs,
+            v1::execs::create::create_exec
+        ))
+        .routes(routes!(v1::execs::read::get_exec))
+        .routes(routes!(v1::execs::output::read_exec_stdout))
+        .routes(routes!(v1::execs::output::read_exec_stderr))
+        .routes(routes!(v1::execs::stdin::write_exec_stdin))
+        .routes(routes!(v1::execs::signal::signal_exec))
         .routes(routes!(v1::uploads::find_missing_uploads))
         .routes(routes!(v1::uploads::upload))
         .routes(routes!(v1::workers::list_workers))

@@ -2,6 +2,7 @@
 
 pub(crate) mod deployments;
 pub(crate) mod events;
+pub(crate) mod execs;
 pub(crate) mod images;
 pub(crate) mod public_tokens;
 pub(crate) mod runs;

@@ -2,6 +2,7 @@
 
 mod caller;
 mod connect;
+mod execs;
 mod machines;
 mod membership;
 mod runs;
@@ -53,6 +54,11 @@ pub(super) fn router() -> Router<Control> {
         .route("/worker/v1/runs/{run}/delivered", post(runs::delivered))
         .route("/worker/v1/runs/{run}/output", post(runs::output))
         .route("/worker/v1/runs/{run}/finished", post(runs::finished))
+        .route("/worker/v1/execs/{exec}/started", post(execs::started))
+        .route("/worker/v1/execs/{exec}/output", post(execs::output))
+        .route("/worker/v1/execs/{exec}/input", post(execs::input))
+        .route("/worker/v1/execs/{exec}/taken", post(execs::taken))
+        .route("/worker/v1/execs/{exec}/ended", post(execs::ended))
         .route("/worker/v1/seeds/find", post(seeds::find))
         .route("/worker/v1/seeds/put", post(seeds::put))
 }

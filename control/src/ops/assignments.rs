@@ -42,6 +42,11 @@ pub(crate) async fn write(
             .into_iter()
             .map(|assigned| run(assigned, now))
             .collect(),
+        execs: assignment
+            .execs
+            .into_iter()
+            .map(|exec| super::execs::assign(&environment, exec))
+            .collect::<Result<_, _>>()?,
         data_key: STANDARD.encode(environment.key.expose()),
         auto_stop_after_ms: millis(assignment.auto_stop_after),
         want: match assignment.want {

@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "workspaces",
         text: include_str!("../../migrations/0004_workspaces.sql"),
     },
+    Migration {
+        number: 5,
+        name: "execs",
+        text: include_str!("../../migrations/0005_execs.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

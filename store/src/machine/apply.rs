@@ -8,7 +8,7 @@ use helmr_domain::{Timestamp, WorkspaceId, run};
 use super::row::{self, MachineRow};
 use crate::db::Tx;
 use crate::lease::{self, Leased};
-use crate::{Error, Hint, Result, outbox, runs, wait};
+use crate::{Error, Hint, Result, execs, outbox, runs, wait};
 
 /// What the end of a machine means to the runs in it.
 pub(crate) type Loss = run::Loss;
@@ -42,6 +42,9 @@ pub(crate) async fn apply(
             Effect::ReleaseLease => release(tx, leased, at).await?,
             Effect::DropCheckpoint(checkpoint) => row::drop_checkpoint(tx, checkpoint, at).await?,
         }
+    }
+    if machine.ended_at.is_some() {
+        execs::lose_in(tx, machine.workspace, at).await?;
     }
     outbox::mark(tx, machine.workspace, at).await?;
     if machine.ending && matches!(machine.state, State::Parked { .. }) {
@@ -84,6 +87,7 @@ pub(crate) async fn end(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Resu
     };
     if !machine.ending {
         row::set_ending(tx, &mut machine).await?;
+        execs::kill_in(tx, workspace, at).await?;
         outbox::mark(tx, workspace, at).await?;
     }
     forget_parked(tx, machine, at).await

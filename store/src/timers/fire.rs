@@ -6,7 +6,7 @@ use helmr_domain::{Moment, run, wait as wait_domain};
 
 use super::is_absolute;
 use crate::db::{Tx, params, sql};
-use crate::{Error, Hint, Result, Store, runs, sessions, tokens, wait};
+use crate::{Error, Hint, Result, Store, execs, runs, sessions, tokens, wait};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fired {
@@ -108,6 +108,7 @@ async fn fire(tx: &mut Tx, purpose: Purpose, subject: &str, at: Moment) -> Resul
         }
         Purpose::StopGrace => tell_run(tx, subject, run::Command::EndGrace, at).await?,
         Purpose::SessionExpiry => sessions::expire(tx, id(subject)?, at).await?,
+        Purpose::ExecTimeout => execs::expire(tx, id(subject)?, at).await?,
         // Placement looks at the deadline itself.
         Purpose::RunNotBefore | Purpose::MachineNotBefore => tx.hint(Hint::Queue),
     }

@@ -10,10 +10,11 @@ use helmr_domain::{
 };
 
 use crate::db::{Tx, params, sql};
+use crate::execs::Exec;
 use crate::machine::{self, MachineRow};
 use crate::runs::RunRow;
 use crate::wait::WaitRow;
-use crate::{Error, Result, Store, lease, runs, wait as waits};
+use crate::{Error, Result, Store, execs, lease, runs, wait as waits};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -25,6 +26,7 @@ pub struct Assignment {
     pub epoch: Epoch,
     pub machine: AssignedMachine,
     pub runs: Vec<AssignedRun>,
+    pub execs: Vec<Exec>,
     pub auto_stop_after: Duration,
     pub want: Want,
 }
@@ -174,6 +176,7 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         revision,
         epoch: leased.lease.epoch,
         runs: assigned,
+        execs: leased_execs(tx, workspace).await?,
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
         want: if machine.leaving || machine.ending {
             Want::Stop
@@ -187,6 +190,13 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
             spec: machine.spec,
         },
     }))
+}
+
+/// Those that the machine has.
+async fn leased_execs(tx: &mut Tx, workspace: WorkspaceId) -> Result<Vec<Exec>> {
+    let mut active = execs::active_in(tx, workspace).await?;
+    active.retain(|exec| exec.state != helmr_domain::exec::State::Queued);
+    Ok(active)
 }
 
 async fn read_origin(tx: &mut Tx, machine: &MachineRow) -> Result<Origin> {

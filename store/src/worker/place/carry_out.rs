@@ -11,7 +11,7 @@ use crate::db::{Tx, params, sql};
 use crate::lease::{self, Leased};
 use crate::machine::{self, MachineRow, NewMachine};
 use crate::runs::RunRow;
-use crate::{Error, Result, deployments, events, outbox, runs};
+use crate::{Error, Result, deployments, events, execs, outbox, runs};
 
 sql! {
     SET_REASON = "UPDATE workspaces
@@ -46,6 +46,7 @@ pub(super) async fn join(tx: &mut Tx, wanted: &[Wanted], input: PlaceNext) -> Re
         if lease_runs(tx, &machine, input.at).await? == 0 {
             continue;
         }
+        outbox::mark(tx, one.workspace, input.at).await?;
         // It is needed where it is.
         tx.run(&SET_LEAVING, params![one.workspace, false]).await?;
         hold(tx, one.workspace, None).await?;
@@ -70,6 +71,7 @@ pub(super) async fn place(
     let at = input.at;
     if machine::current(tx, workspace).await?.is_none()
         && runs::leasable_in(tx, workspace, at).await?.is_empty()
+        && !execs::has_queued(tx, workspace).await?
     {
         // Its queue was filled by a run that was leased before it.
         return Ok(None);
@@ -149,14 +151,14 @@ async fn start(
     machine::current(tx, leased.id).await
 }
 
-/// Gives the queued runs of a workspace to its machine, as far as their queues have room. Answers how many.
+/// Gives the queued execs and runs of a workspace to its machine, these as far as their queues have room. Answers how many.
 async fn lease_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<usize> {
     if machine.ending {
         // The next one is theirs.
         return Ok(0);
     }
     let queued = runs::leasable_in(tx, machine.workspace, at).await?;
-    let mut leased = 0;
+    let mut leased = execs::lease_queued(tx, machine.workspace, at).await?;
     for (mut run, part) in queued.into_iter().zip(0..) {
         // Those leased just now may have filled its queue.
         if leased > 0 && !runs::has_room(tx, &run).await? {

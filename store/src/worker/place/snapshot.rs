@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::PlaceNext;
 use crate::db::{Json, Row, Tx, params, sql};
 use crate::machine::mebibytes;
-use crate::{Error, Result, deployments};
+use crate::{Error, Result, deployments, execs};
 
 /// A workspace in which something is to happen.
 pub(super) struct Wanted {
@@ -59,6 +59,13 @@ sql! {
             LEFT JOIN materializations m ON m.workspace_id = r.workspace_id AND m.ended_at IS NULL
             WHERE r.stop_reason IS NOT NULL AND r.status IN ('running', 'waiting')
                 AND COALESCE(m.state, '') = 'parked'
+            UNION ALL
+            -- execs for which there is no machine, or one that was set aside with them; and those that are to join one
+            SELECT e.workspace_id, 0, 0, e.created_at
+            FROM execs e
+            LEFT JOIN materializations m ON m.workspace_id = e.workspace_id AND m.ended_at IS NULL
+            WHERE e.ended_at IS NULL
+                AND (e.state = 'queued' OR COALESCE(m.state, 'parked') = 'parked')
             UNION ALL
             -- the head of the queue, of runs without a limit
             SELECT q.workspace_id, 1, q.priority, q.queued_at
@@ -112,6 +119,12 @@ sql! {
             AND r.status = 'queued' AND r.not_before_at <= $2
         ORDER BY r.priority DESC, r.queued_at, r.id
         LIMIT 1";
+
+    /// What a workspace needs in which no run is queued.
+    WORKSPACE_NEED = "SELECT s.deployment_id, d.worker_protocol, s.sandbox
+        FROM workspaces s
+        JOIN deployments d ON d.id = s.deployment_id
+        WHERE s.id = $1";
 
     /// What a parked machine needs, and where its checkpoint is.
     PARKED_NEED = "SELECT m.cpu_millis, m.memory_mib, m.driver, m.protocol, c.worker_id
@@ -213,7 +226,11 @@ pub(super) async fn queued_need(
     at: Moment,
 ) -> Result<Option<Need>> {
     let bound = params![workspace, at.now];
-    let Some(mut row) = tx.find(&QUEUED_NEED, bound).await? else {
+    let mut found = tx.find(&QUEUED_NEED, bound).await?;
+    if found.is_none() && execs::has_queued(tx, workspace).await? {
+        found = tx.find(&WORKSPACE_NEED, params![workspace]).await?;
+    }
+    let Some(mut row) = found else {
         return Ok(None);
     };
     let deployment: DeploymentId = row.take("deployment_id")?;

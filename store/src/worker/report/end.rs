@@ -10,7 +10,7 @@ use super::live::no_loss;
 use super::{Captured, Failed, MachineReport, Stopped, fenced, reported};
 use crate::db::Tx;
 use crate::machine::{self, Loss, MachineRow};
-use crate::{Result, Store, runs, timers, workspaces};
+use crate::{Result, Store, execs, runs, timers, workspaces};
 
 /// Between wakes of a machine that fail.
 const WAKES: Backoff = Backoff {
@@ -48,7 +48,8 @@ async fn has_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool>
         && !runs::leasable_in(tx, machine.workspace, at)
             .await?
             .is_empty();
-    Ok(!active.is_empty() || joining)
+    let execs = execs::active_in(tx, machine.workspace).await?;
+    Ok(!active.is_empty() || joining || !execs.is_empty())
 }
 
 /// It ended, and its files are durable. The lease is released.

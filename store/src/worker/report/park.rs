@@ -7,7 +7,7 @@ use super::live::no_loss;
 use super::{MachineReport, Parked, fenced};
 use crate::db::{Tx, params, sql};
 use crate::machine::{self, MachineRow, NewCheckpoint};
-use crate::{Result, Store, outbox, runs, wait, workspaces};
+use crate::{Result, Store, execs, outbox, runs, wait, workspaces};
 
 sql! {
     FIND_CHECKPOINT = "SELECT 1
@@ -43,6 +43,9 @@ pub async fn machine_parking(store: &Store, input: MachineReport) -> Result<()> 
 async fn is_active(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool> {
     let workspace = machine.workspace;
     if wait::has_undelivered(tx, workspace).await? {
+        return Ok(true);
+    }
+    if !execs::active_in(tx, workspace).await?.is_empty() {
         return Ok(true);
     }
     let runs = runs::active_in(tx, workspace).await?;

@@ -195,7 +195,7 @@ impl Log {
 }
 
 /// Text as it is, anything else in base64.
-fn encode(bytes: Vec<u8>) -> (String, Encoding) {
+pub(crate) fn encode(bytes: Vec<u8>) -> (String, Encoding) {
     match String::from_utf8(bytes) {
         Ok(text) => (text, Encoding::Utf8),
         Err(error) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
