@@ -156,6 +156,7 @@ codes! {
     TokenNotFound = "token_not_found", NotFound;
     StreamNotFound = "stream_not_found", NotFound;
     WorkspaceNotFound = "workspace_not_found", NotFound;
+    VersionNotFound = "version_not_found", NotFound;
     PublicTokenNotFound = "public_token_not_found", NotFound;
     UploadNotFound = "upload_not_found", NotFound;
     WorkerNotFound = "worker_not_found", NotFound;
@@ -174,6 +175,8 @@ codes! {
     DeploymentNotReady = "deployment_not_ready", Conflict;
     WorkspaceIncompatible = "workspace_incompatible", Conflict;
     WorkspaceBusy = "workspace_busy", Conflict;
+    /// Another workspace has the external id.
+    ExternalIdTaken = "external_id_taken", Conflict;
     /// The worker's lease is not the current one: nothing was changed.
     StaleLease = "stale_lease", Conflict;
     /// The machine has work, so it may not park or stop now.

@@ -7,6 +7,9 @@ use serde_json::json;
 
 use crate::ApiError;
 
+/// Most runs that a refusal names.
+const NAMED_RUNS: usize = 100;
+
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
@@ -39,6 +42,7 @@ pub(crate) fn not_found(object: &'static str) -> ApiError {
         "token" => Code::TokenNotFound,
         "stream" => Code::StreamNotFound,
         "workspace" => Code::WorkspaceNotFound,
+        "version" => Code::VersionNotFound,
         "public access token" => Code::PublicTokenNotFound,
         "blob" => Code::UploadNotFound,
         "image" => Code::ImageNotFound,
@@ -77,6 +81,15 @@ impl From<Refusal> for ApiError {
             Refusal::WorkspaceNotActive { state } => {
                 (Code::WorkspaceNotActive, Some(json!({ "state": state })))
             }
+            Refusal::WorkspaceBusy { run_ids } => {
+                let named: Vec<_> = run_ids.iter().take(NAMED_RUNS).collect();
+                let details = json!({ "run_ids": named, "runs": run_ids.len() });
+                (Code::WorkspaceBusy, Some(details))
+            }
+            Refusal::ExternalIdTaken { workspace_id } => (
+                Code::ExternalIdTaken,
+                Some(json!({ "workspace_id": workspace_id })),
+            ),
             Refusal::NoDeployment => (Code::TaskNotFound, None),
             Refusal::DeploymentNotReady => (Code::DeploymentNotReady, None),
             Refusal::SecretMissing { names } => {

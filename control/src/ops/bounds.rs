@@ -157,6 +157,17 @@ pub(crate) fn ttl(ttl: Duration) -> Result<Duration, ApiError> {
     Ok(ttl)
 }
 
+/// How long a workspace's machine stays when nothing runs in it. Nothing: it stops at once.
+pub(crate) fn auto_stop_after(span: Duration) -> Result<Duration, ApiError> {
+    if span > limits::AUTO_STOP_LONGEST {
+        return Err(exceeded(
+            "auto_stop_after",
+            "must be at most 30d".to_owned(),
+        ));
+    }
+    Ok(span)
+}
+
 pub(crate) fn token_timeout(timeout: Option<Duration>) -> Result<Duration, ApiError> {
     let timeout = timeout.unwrap_or(limits::TOKEN_TIMEOUT);
     if timeout == Duration::ZERO || timeout > LONGEST_TOKEN {
