@@ -19,6 +19,7 @@ mod tasks;
 mod tokens;
 mod uploads;
 mod workers;
+mod workspaces;
 
 use std::net::IpAddr;
 use std::time::Duration;

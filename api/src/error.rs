@@ -156,6 +156,8 @@ codes! {
     TokenNotFound = "token_not_found", NotFound;
     StreamNotFound = "stream_not_found", NotFound;
     WorkspaceNotFound = "workspace_not_found", NotFound;
+    ExecNotFound = "exec_not_found", NotFound;
+    VersionNotFound = "version_not_found", NotFound;
     PublicTokenNotFound = "public_token_not_found", NotFound;
     UploadNotFound = "upload_not_found", NotFound;
     WorkerNotFound = "worker_not_found", NotFound;
@@ -167,6 +169,12 @@ codes! {
     /// The session is closed, cancelled or expired.
     SessionEnded = "session_ended", Conflict;
     RunFinished = "run_finished", Conflict;
+    /// The exec has ended, its process reads nothing any more, or its input was closed.
+    ExecInputClosed = "exec_input_closed", Conflict;
+    /// As much as may wait has yet to be taken.
+    ExecInputFull = "exec_input_full", Conflict;
+    /// The write begins elsewhere than where the last one ended.
+    ExecInputOutOfStep = "exec_input_out_of_step", Conflict;
     RunNotFinished = "run_not_finished", Conflict;
     TokenCompletionConflict = "token_completion_conflict", Conflict;
     /// A completed token cannot be cancelled.
@@ -174,6 +182,8 @@ codes! {
     DeploymentNotReady = "deployment_not_ready", Conflict;
     WorkspaceIncompatible = "workspace_incompatible", Conflict;
     WorkspaceBusy = "workspace_busy", Conflict;
+    /// Another workspace has the external id.
+    ExternalIdTaken = "external_id_taken", Conflict;
     /// The worker's lease is not the current one: nothing was changed.
     StaleLease = "stale_lease", Conflict;
     /// The machine has work, so it may not park or stop now.

@@ -17,6 +17,7 @@ pub mod tokens;
 pub mod uploads;
 pub mod value;
 pub mod workers;
+pub mod workspaces;
 
 /// The version of the public API that this build speaks: a date.
 pub const API_VERSION: &str = "2026-06-15";

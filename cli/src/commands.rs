@@ -14,6 +14,7 @@ mod task;
 mod token;
 mod whoami;
 mod worker;
+mod workspace;
 
 use clap::Subcommand;
 
@@ -45,6 +46,10 @@ pub enum Command {
     /// Runs: one execution of a session's task
     #[command(subcommand)]
     Run(run::Command),
+
+    /// Workspaces: durable files, and the machine in which they are worked on
+    #[command(subcommand)]
+    Workspace(workspace::Command),
 
     /// Tokens: values that somebody outside completes, once
     #[command(subcommand)]
@@ -82,6 +87,7 @@ impl Command {
             Self::Sandbox(command) => command.run(context).await,
             Self::Session(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
+            Self::Workspace(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
             Self::PublicToken(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,

@@ -58,6 +58,9 @@ fn of_code(code: Code) -> Option<&'static str> {
             "`helmr deployment list` shows what was deployed; `helmr deploy` deploys"
         }
         Code::SessionNotFound => "`helmr session list` shows the sessions",
+        Code::WorkspaceNotFound => "`helmr workspace list` shows the workspaces",
+        Code::VersionNotFound => "`helmr workspace versions` shows the versions",
+        Code::WorkspaceBusy => "wait for its runs, or add --force to cancel them",
         Code::RunNotFound => "`helmr run list` shows the runs",
         Code::TokenNotFound => "`helmr token list` shows the tokens",
         Code::PublicTokenNotFound => "`helmr public-token list` shows the public access tokens",

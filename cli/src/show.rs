@@ -13,6 +13,7 @@ pub(crate) mod stream;
 pub(crate) mod task;
 pub(crate) mod token;
 pub(crate) mod worker;
+pub(crate) mod workspace;
 
 use helmr_api::http::value::Time;
 use serde::Serialize;

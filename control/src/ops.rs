@@ -15,3 +15,4 @@ pub(crate) mod sessions;
 pub(crate) mod streams;
 pub(crate) mod tokens;
 pub(crate) mod uploads;
+pub(crate) mod workspaces;

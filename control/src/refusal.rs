@@ -7,6 +7,9 @@ use serde_json::json;
 
 use crate::ApiError;
 
+/// Most runs that a refusal names.
+const NAMED_RUNS: usize = 100;
+
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
@@ -40,6 +43,7 @@ pub(crate) fn not_found(object: &'static str) -> ApiError {
         "stream" => Code::StreamNotFound,
         "exec" => Code::ExecNotFound,
         "workspace" => Code::WorkspaceNotFound,
+        "version" => Code::VersionNotFound,
         "public access token" => Code::PublicTokenNotFound,
         "blob" => Code::UploadNotFound,
         "image" => Code::ImageNotFound,
@@ -84,6 +88,15 @@ impl From<Refusal> for ApiError {
             ),
             Refusal::ExecInputFull => (Code::ExecInputFull, None),
             Refusal::ExecInputClosed => (Code::ExecInputClosed, None),
+            Refusal::WorkspaceBusy { run_ids } => {
+                let named: Vec<_> = run_ids.iter().take(NAMED_RUNS).collect();
+                let details = json!({ "run_ids": named, "runs": run_ids.len() });
+                (Code::WorkspaceBusy, Some(details))
+            }
+            Refusal::ExternalIdTaken { workspace_id } => (
+                Code::ExternalIdTaken,
+                Some(json!({ "workspace_id": workspace_id })),
+            ),
             Refusal::NoDeployment => (Code::TaskNotFound, None),
             Refusal::DeploymentNotReady => (Code::DeploymentNotReady, None),
             Refusal::SecretMissing { names } => {

@@ -73,6 +73,10 @@ impl Client {
         Request::new(self, Method::PATCH, path)
     }
 
+    pub(super) fn delete<'a>(&'a self, path: &[&str]) -> Request<'a> {
+        Request::new(self, Method::DELETE, path)
+    }
+
     pub(super) fn put<'a>(&'a self, path: &[&str]) -> Request<'a> {
         Request::new(self, Method::PUT, path)
     }
@@ -141,8 +145,8 @@ impl<'a> Request<'a> {
     /// Sends the request and reads its JSON answer. Repeats it a few times if the server is out of reach and the
     /// request may be carried out twice.
     pub(super) async fn send<T: DeserializeOwned>(self) -> Result<Answer<T>, Error> {
-        // A change to given values comes to the same however often it is made.
-        let safe = [Method::GET, Method::PATCH].contains(&self.method);
+        // A change to given values comes to the same however often it is made, and so does a deletion.
+        let safe = [Method::GET, Method::PATCH, Method::DELETE].contains(&self.method);
         let repeatable = safe || self.idempotency_key.is_some();
         let mut pauses = PAUSES.iter();
         loop {

@@ -146,6 +146,32 @@ pub mod given {
     }
 }
 
+/// Tells a field that is absent from one that is `null`, where the latter takes a value away. For fields with
+/// `#[serde(default, with = "changed")]`.
+pub mod changed {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn deserialize<'de, T, D>(from: D) -> Result<Option<Option<T>>, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Option::deserialize(from).map(Some)
+    }
+
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<T, S>(value: &Option<Option<T>>, out: S) -> Result<S::Ok, S::Error>
+    where
+        T: Serialize,
+        S: Serializer,
+    {
+        value.serialize(out)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -158,6 +184,24 @@ mod tests {
         assert_eq!(text, "\"2026-06-01T00:00:00.250Z\"");
         assert_eq!(serde_json::from_str::<Time>(&text).unwrap(), at);
         assert!(serde_json::from_str::<Time>("\"tomorrow\"").is_err());
+    }
+
+    #[test]
+    fn null_is_another_word_than_none() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Change {
+            #[serde(default, with = "changed", skip_serializing_if = "Option::is_none")]
+            name: Option<Option<String>>,
+        }
+        for (text, name) in [
+            ("{}", None),
+            (r#"{"name":null}"#, Some(None)),
+            (r#"{"name":"a"}"#, Some(Some("a".to_owned()))),
+        ] {
+            let change = Change { name };
+            assert_eq!(serde_json::from_str::<Change>(text).unwrap(), change);
+            assert_eq!(serde_json::to_string(&change).unwrap(), text);
+        }
     }
 
     #[test]

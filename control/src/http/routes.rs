@@ -113,6 +113,19 @@ fn api() -> OpenApiRouter<Control> {
         .routes(routes!(v1::uploads::find_missing_uploads))
         .routes(routes!(v1::uploads::upload))
         .routes(routes!(v1::workers::list_workers))
+        .routes(routes!(
+            v1::workspaces::read::list_workspaces,
+            v1::workspaces::create::create_workspace
+        ))
+        .routes(routes!(
+            v1::workspaces::read::get_workspace,
+            v1::workspaces::update::update_workspace,
+            v1::workspaces::end::delete_workspace
+        ))
+        .routes(routes!(v1::workspaces::end::stop_workspace))
+        .routes(routes!(v1::workspaces::recover::recover_workspace))
+        .routes(routes!(v1::workspaces::versions::list_workspace_versions))
+        .routes(routes!(v1::workspaces::versions::get_workspace_version))
 }
 
 /// Also for browsers of any origin: what is asked for is checked against the credential itself.

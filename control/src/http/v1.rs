@@ -14,3 +14,4 @@ pub(crate) mod tokens;
 pub(crate) mod uploads;
 pub(crate) mod whoami;
 pub(crate) mod workers;
+pub(crate) mod workspaces;

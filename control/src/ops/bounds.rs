@@ -1,12 +1,20 @@
 //! The contract's limits on what people and tasks send, each checked in one place.
 
 use helmr_api::error::Code;
+use helmr_api::http::execs::CreateExec;
 use helmr_domain::{CanonicalJson, Duration, limits};
 use serde_json::{Map, Value, json};
 
 use crate::ApiError;
 
 const TAGS: usize = 10;
+const EXEC_ARGUMENTS: usize = 4_096;
+/// Less than what the kernel takes with a new process.
+const EXEC_BYTES: usize = 1 << 20;
+const EXEC_SHORTEST: Duration = Duration::from_millis(1);
+const EXEC_LONGEST: Duration = Duration::from_secs(30 * 86_400);
+const PATH_CHARACTERS: usize = 4_096;
+const USER_CHARACTERS: usize = 256;
 const TAG_CHARACTERS: usize = 128;
 pub(crate) const METADATA_BYTES: usize = 256 << 10;
 pub(crate) const RECORD_BYTES: usize = 1 << 20;
@@ -54,6 +62,48 @@ pub(crate) fn record_key(value: Option<&str>) -> Result<(), ApiError> {
 
 pub(crate) fn reason(value: Option<&str>) -> Result<(), ApiError> {
     text("reason", value, REASON_CHARACTERS)
+}
+
+/// What a command may be given.
+pub(crate) fn exec(exec: &CreateExec) -> Result<(), ApiError> {
+    let arguments: usize = exec.command.iter().map(String::len).sum();
+    if exec.command.first().is_none_or(String::is_empty) {
+        return Err(exceeded("command", "names no program".to_owned()));
+    }
+    if exec.command.len() > EXEC_ARGUMENTS || arguments > EXEC_BYTES {
+        let message = format!("has more than {EXEC_ARGUMENTS} arguments or {EXEC_BYTES} bytes");
+        return Err(exceeded("command", message));
+    }
+    let variables: usize = exec
+        .env
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if exec.env.len() > EXEC_ARGUMENTS || variables > EXEC_BYTES {
+        let message = format!("has more than {EXEC_ARGUMENTS} variables or {EXEC_BYTES} bytes");
+        return Err(exceeded("env", message));
+    }
+    let no_name = |name: &&String| name.is_empty() || name.contains(['=', '\0']);
+    if let Some(name) = exec.env.keys().find(no_name) {
+        return Err(exceeded("env", format!("`{name}` cannot name a variable")));
+    }
+    let texts = exec
+        .command
+        .iter()
+        .chain(exec.env.values())
+        .chain(&exec.cwd);
+    if texts.chain(&exec.user).any(|text| text.contains('\0')) {
+        return Err(exceeded("command", "holds a NUL character".to_owned()));
+    }
+    text("cwd", exec.cwd.as_deref(), PATH_CHARACTERS)?;
+    text("user", exec.user.as_deref(), USER_CHARACTERS)?;
+    match exec.timeout {
+        Some(span) if span.0 < EXEC_SHORTEST || span.0 > EXEC_LONGEST => Err(exceeded(
+            "timeout",
+            "is less than 1 ms or more than 30 days".to_owned(),
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 pub(crate) fn tags(tags: &[String]) -> Result<(), ApiError> {
@@ -155,6 +205,17 @@ pub(crate) fn ttl(ttl: Duration) -> Result<Duration, ApiError> {
         ));
     }
     Ok(ttl)
+}
+
+/// How long a workspace's machine stays when nothing runs in it. Nothing: it stops at once.
+pub(crate) fn auto_stop_after(span: Duration) -> Result<Duration, ApiError> {
+    if span > limits::AUTO_STOP_LONGEST {
+        return Err(exceeded(
+            "auto_stop_after",
+            "must be at most 30d".to_owned(),
+        ));
+    }
+    Ok(span)
 }
 
 pub(crate) fn token_timeout(timeout: Option<Duration>) -> Result<Duration, ApiError> {

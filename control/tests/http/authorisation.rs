@@ -22,6 +22,7 @@ async fn operations(server: &Server) -> Result<Vec<(Method, String, bool)>> {
                 .replace("{stream}", "out")
                 .replace("{sha256}", &"0".repeat(64))
                 .replace("{secret}", &"A".repeat(43))
+                .replace("{version}", "wsv_00000000000000000000000000")
                 .replace("{id}", id_for(template));
             let open = operation["security"] == json!([{}]);
             let method: Method = method.to_uppercase().parse()?;
@@ -36,6 +37,7 @@ fn id_for(template: &str) -> &'static str {
         "sessions" => "ses_00000000000000000000000000",
         "runs" => "run_00000000000000000000000000",
         "tokens" => "tok_00000000000000000000000000",
+        "workspaces" => "ws_00000000000000000000000000",
         "deployments" => "dep_00000000000000000000000000",
         _ => "some-name",
     }

@@ -27,3 +27,4 @@ mod tokens;
 mod transcript;
 mod uploads;
 mod workers;
+mod workspaces;

@@ -179,6 +179,11 @@ impl Server {
             .await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Result<Answer> {
+        self.answer(self.request(Method::DELETE, path).body(Body::empty())?)
+            .await
+    }
+
     pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<Answer> {
         self.answer(self.request(Method::PUT, path).body(Body::from(bytes))?)
             .await

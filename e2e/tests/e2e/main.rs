@@ -14,3 +14,4 @@ mod parity;
 mod samples;
 mod tools;
 mod waits;
+mod workspaces;

@@ -1,12 +1,19 @@
-//! What REST can do with sessions, streams, runs and tokens, the command line can.
+//! What REST can do with sessions, streams, runs, tokens and workspaces, the command line can.
 
 use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Server};
 
-const TAGS: [&str; 5] = ["sessions", "streams", "runs", "tokens", "public-tokens"];
+const TAGS: [&str; 6] = [
+    "sessions",
+    "streams",
+    "runs",
+    "tokens",
+    "public-tokens",
+    "workspaces",
+];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 28] = [
+const COMMANDS: [(&str, &str); 37] = [
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),
@@ -38,6 +45,16 @@ const COMMANDS: [(&str, &str); 28] = [
     ("list_public_tokens", "public-token list"),
     ("get_public_token", "public-token get"),
     ("revoke_public_token", "public-token revoke"),
+    ("create_workspace", "workspace create"),
+    ("list_workspaces", "workspace list"),
+    ("get_workspace", "workspace get"),
+    ("update_workspace", "workspace update"),
+    ("delete_workspace", "workspace delete"),
+    ("stop_workspace", "workspace stop"),
+    ("recover_workspace", "workspace recover"),
+    ("list_workspace_versions", "workspace versions"),
+    // With a version.
+    ("get_workspace_version", "workspace versions"),
 ];
 
 /// For providers, which have a URL and nothing else.

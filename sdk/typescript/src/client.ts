@@ -4,6 +4,7 @@ import { Auth } from "./resources/public-tokens.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
 import { Tokens } from "./resources/tokens.ts";
+import { Workspaces } from "./resources/workspaces.ts";
 
 /** Options of the client. */
 export interface ClientOptions {
@@ -32,6 +33,7 @@ export class HelmrClient {
   readonly sessions: Sessions;
   readonly runs: Runs;
   readonly tokens: Tokens;
+  readonly workspaces: Workspaces;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -45,6 +47,7 @@ export class HelmrClient {
     this.runs = new Runs(http);
     this.sessions = new Sessions(http, this.runs);
     this.tokens = new Tokens(http);
+    this.workspaces = new Workspaces(http);
     this.auth = new Auth(http);
   }
 }

@@ -98,4 +98,7 @@ export type {
   Tokens,
   TokenWithSecrets,
 } from "./resources/tokens.ts";
+export type { WorkspaceHandle, WorkspaceVersions } from "./resources/workspace-handle.ts";
+export type * from "./resources/workspace-types.ts";
+export type { Workspaces } from "./resources/workspaces.ts";
 export { API_VERSION, SDK_VERSION } from "./version.ts";

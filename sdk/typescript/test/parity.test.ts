@@ -1,4 +1,4 @@
-//! The client offers what the API does: every operation on sessions, streams, runs and tokens has its method.
+//! The client offers what the API does: every operation on sessions, streams, runs, tokens and workspaces has its method.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -6,6 +6,7 @@ import { HelmrClient } from "../src/index.ts";
 
 const client = new HelmrClient({ url: "http://127.0.0.1:1", apiKey: "k" });
 const session = client.sessions.open("ses_1");
+const workspace = client.workspaces.open("ws_1");
 
 /** The method for each operation. A callback is for providers, which have no client. */
 const METHODS: Readonly<Record<string, unknown>> = {
@@ -39,6 +40,15 @@ const METHODS: Readonly<Record<string, unknown>> = {
   list_public_tokens: client.auth.publicTokens.list,
   get_public_token: client.auth.publicTokens.get,
   revoke_public_token: client.auth.publicTokens.revoke,
+  create_workspace: client.workspaces.create,
+  list_workspaces: client.workspaces.list,
+  get_workspace: client.workspaces.get,
+  update_workspace: client.workspaces.update,
+  delete_workspace: client.workspaces.delete,
+  stop_workspace: client.workspaces.stop,
+  recover_workspace: client.workspaces.recover,
+  list_workspace_versions: workspace.versions.list,
+  get_workspace_version: workspace.versions.get,
 };
 
 interface Operation {
@@ -46,10 +56,10 @@ interface Operation {
   readonly tags: readonly string[];
 }
 
-test("every operation on sessions, streams, runs and tokens has a method", async () => {
+test("every operation on sessions, streams, runs, tokens and workspaces has a method", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
   const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
-  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens"]);
+  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces"]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))
     .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))

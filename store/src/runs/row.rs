@@ -46,7 +46,8 @@ macro_rules! columns {
             r.attempt, r.queued_at, r.not_before_at, r.started, r.clock_at, r.wait_id, r.ended_at,
             r.output, r.failure, r.cancel_reason, r.cancel_text, r.cancel_requested_at, w.id, w.kind,
             w.state, w.token_id, w.stream, w.correlation_id, w.due_at, w.timeout_at, w.created_at,
-            m.state, s.state, s.placement_reason,
+            CASE WHEN m.state = 'live' AND m.ending = 1 THEN 'stopping' ELSE m.state END,
+            s.state, s.placement_reason,
             CASE WHEN r.status = 'queued' AND r.queue_limit IS NOT NULL THEN (
                 SELECT COUNT(*)
                 FROM runs q

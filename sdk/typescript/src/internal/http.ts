@@ -34,7 +34,7 @@ const TIMEOUT_MS = 60_000;
 const PAUSES_MS = [100, 300, 900];
 
 interface Asked {
-  readonly method: "GET" | "PATCH" | "POST";
+  readonly method: "DELETE" | "GET" | "PATCH" | "POST";
   readonly path: readonly string[];
   readonly query?: Query;
   readonly body?: JsonValue;
@@ -69,6 +69,11 @@ export class Http {
   /** Replaces parts of something. Repeating it is fine. */
   patch<T>(path: readonly string[], body: JsonValue, options: RequestOptions = {}): Promise<T> {
     return this.#answer({ method: "PATCH", path, body }, true, options);
+  }
+
+  /** Deletes. Repeating it is fine. */
+  delete<T>(path: readonly string[], query: Query = {}, options: RequestOptions = {}): Promise<T> {
+    return this.#answer({ method: "DELETE", path, query }, true, options);
   }
 
   /** Opens a stream of events after the one with the id. Its bytes have no end to wait for. */

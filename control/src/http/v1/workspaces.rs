@@ -1,0 +1,9 @@
+//! `/workspaces`.
+
+pub(crate) mod create;
+pub(crate) mod end;
+pub(crate) mod read;
+pub(crate) mod recover;
+pub(crate) mod update;
+pub(crate) mod versions;
+pub(crate) mod view;

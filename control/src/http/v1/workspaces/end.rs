@@ -1,0 +1,58 @@
+//! `POST /workspaces/{id}/stop` and `DELETE /workspaces/{id}`.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use helmr_api::http::workspaces::{DeleteWorkspace, StopWorkspace, WorkspaceAnswer};
+use helmr_domain::WorkspaceId;
+use helmr_store::workspaces::{self, End};
+
+use super::view;
+use crate::http::body::Json;
+use crate::http::caller::Caller;
+use crate::http::parameters::{Path, Query};
+use crate::http::refusals::Refusals;
+use crate::{ApiError, Control};
+
+/// Stops a workspace's machine: a live one captures its files and ends, a parked one is dropped. The answer does not wait
+/// for that.
+#[utoipa::path(post, path = "/api/v1/workspaces/{id}/stop", operation_id = "stop_workspace", tag = "workspaces",
+    params(("id" = String, Path)), request_body = StopWorkspace,
+    responses((status = OK, body = WorkspaceAnswer), Refusals))]
+pub(crate) async fn stop_workspace(
+    State(control): State<Control>,
+    caller: Caller,
+    Path(id): Path<WorkspaceId>,
+    body: Json<StopWorkspace>,
+) -> Result<Answer<WorkspaceAnswer>, ApiError> {
+    let input = End {
+        at: control.moment()?,
+        scope: caller.scope(),
+        workspace: id,
+        force: body.value.force,
+    };
+    let workspace = workspaces::stop(&control.store, input).await?;
+    tracing::info!("workspace.id" = %id, "workspace told to stop");
+    Ok(Answer(view::answer(&workspace)))
+}
+
+/// Deletes a workspace: its open sessions are cancelled, its machine ends, and its external id is free again. Deleting it
+/// again changes nothing.
+#[utoipa::path(delete, path = "/api/v1/workspaces/{id}", operation_id = "delete_workspace", tag = "workspaces",
+    params(("id" = String, Path), DeleteWorkspace),
+    responses((status = OK, body = WorkspaceAnswer), Refusals))]
+pub(crate) async fn delete_workspace(
+    State(control): State<Control>,
+    caller: Caller,
+    Path(id): Path<WorkspaceId>,
+    Query(query): Query<DeleteWorkspace>,
+) -> Result<Answer<WorkspaceAnswer>, ApiError> {
+    let input = End {
+        at: control.moment()?,
+        scope: caller.scope(),
+        workspace: id,
+        force: query.force == Some(true),
+    };
+    let workspace = workspaces::delete(&control.store, input).await?;
+    tracing::info!("workspace.id" = %id, "workspace deleted");
+    Ok(Answer(view::answer(&workspace)))
+}
