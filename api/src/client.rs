@@ -6,6 +6,7 @@
 mod answer;
 mod deployments;
 mod error;
+mod execs;
 mod follow;
 mod images;
 mod public_tokens;

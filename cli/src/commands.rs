@@ -4,6 +4,7 @@ mod completions;
 mod deploy;
 mod deployment;
 mod events;
+mod exec;
 mod image;
 mod page;
 mod public_token;
@@ -51,6 +52,10 @@ pub enum Command {
     #[command(subcommand)]
     Workspace(workspace::Command),
 
+    /// Execs: commands that run in workspaces
+    #[command(subcommand)]
+    Exec(exec::Command),
+
     /// Tokens: values that somebody outside completes, once
     #[command(subcommand)]
     Token(token::Command),
@@ -87,6 +92,7 @@ impl Command {
             Self::Sandbox(command) => command.run(context).await,
             Self::Session(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
+            Self::Exec(command) => command.run(context).await,
             Self::Workspace(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
             Self::PublicToken(command) => command.run(context).await,

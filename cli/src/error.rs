@@ -21,6 +21,8 @@ pub enum Exit {
     NotFound,
     Conflict,
     TimedOut,
+    /// What a command that was run elsewhere ended with.
+    OfCommand(u8),
     /// Nobody reads what is printed any more, as after `| head`: not a failure, and nothing to say.
     Closed,
 }
@@ -36,6 +38,7 @@ impl Exit {
             Self::NotFound => 4,
             Self::Conflict => 5,
             Self::TimedOut => 124,
+            Self::OfCommand(code) => code,
         }
     }
 }
@@ -73,6 +76,12 @@ impl CommandError {
         Self::new(Exit::Usage, message)
     }
 
+    /// Nothing is said: whatever there is to say was said by the command whose end this is.
+    #[must_use]
+    pub fn silent(exit: Exit) -> Self {
+        Self::new(exit, "")
+    }
+
     /// Adds what to do about it. The most likely help comes first.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -99,7 +108,7 @@ impl CommandError {
     /// The lines for a person.
     #[must_use]
     pub fn render(&self, style: Style) -> String {
-        if self.exit == Exit::Closed {
+        if self.exit == Exit::Closed || self.message.is_empty() {
             return String::new();
         }
         let mut text = format!("{} {}", style.paint(Paint::Bad, "error:"), self.message);

@@ -5,6 +5,8 @@
 //! order, those of different runs side by side; what a run prints goes beside its lines.
 
 mod acks;
+mod exec;
+mod execs;
 mod exit;
 mod lane;
 mod line;
@@ -12,5 +14,6 @@ mod output;
 mod router;
 mod speech;
 
+pub(crate) use exec::{ATTEMPT, Available};
 pub(crate) use line::{cancel, outcome, resumed};
 pub(crate) use router::{Heard, Relay, is_alive};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use helmr_api::worker::{
-    Call, CallAnswer, CapturedVersion, Delivered, Files, FindSeed, Finish, Finished, MachineFailed,
-    MachineReport, Nothing, Output, Parked, PutSeed, RunInput, RunReport, Seed,
+    Call, CallAnswer, CapturedVersion, Delivered, ExecEnded, ExecInput, ExecOutput, ExecReport,
+    Files, FindSeed, Finish, Finished, InputTaken, MachineFailed, MachineReport, Nothing, Output,
+    Parked, PutSeed, RunInput, RunReport, Seed, WantInput,
 };
-use helmr_domain::{MaterializationId, RunId, WaitId, WorkspaceId};
+use helmr_domain::{ExecId, MaterializationId, RunId, WaitId, WorkspaceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -108,6 +109,35 @@ impl Reports {
         self.run(run, "calls", call).await
     }
 
+    pub(crate) async fn exec_started(&self, exec: ExecId) -> Result<(), Failure> {
+        let Ignored = self.exec(exec, "started", Nothing {}).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn exec_output(
+        &self,
+        exec: ExecId,
+        output: ExecOutput,
+    ) -> Result<(), Failure> {
+        let Ignored = self.exec(exec, "output", output).await?;
+        Ok(())
+    }
+
+    /// What of its input lies behind `offset`.
+    pub(crate) async fn exec_input(&self, exec: ExecId, offset: u64) -> Result<ExecInput, Failure> {
+        self.exec(exec, "input", WantInput { offset }).await
+    }
+
+    pub(crate) async fn exec_taken(&self, exec: ExecId, taken: InputTaken) -> Result<(), Failure> {
+        let Ignored = self.exec(exec, "taken", taken).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn exec_ended(&self, exec: ExecId, ended: ExecEnded) -> Result<(), Failure> {
+        let Ignored = self.exec(exec, "ended", ended).await?;
+        Ok(())
+    }
+
     pub(crate) async fn delivered(&self, run: RunKey, wait_id: WaitId) -> Result<(), Failure> {
         self.run(run, "delivered", Delivered { wait_id }).await
     }
@@ -160,6 +190,23 @@ impl Reports {
             report,
         };
         let path = format!("/worker/v1/runs/{}/{what}", run.run_id);
+        self.client.post(&path, &body).await
+    }
+}
+
+impl Reports {
+    async fn exec<T: Serialize + Sync, R: DeserializeOwned>(
+        &self,
+        exec: ExecId,
+        what: &str,
+        report: T,
+    ) -> Result<R, Failure> {
+        let body = ExecReport {
+            workspace_id: self.workspace_id,
+            epoch: self.epoch,
+            report,
+        };
+        let path = format!("/worker/v1/execs/{exec}/{what}");
         self.client.post(&path, &body).await
     }
 }

@@ -6,6 +6,7 @@
 
 mod adopted;
 mod ending;
+mod execs;
 mod launch;
 mod live;
 mod machine;

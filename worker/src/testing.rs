@@ -25,6 +25,7 @@ pub(crate) fn assignment() -> Assignment {
             origin: Origin::Seed,
         },
         runs: Vec::new(),
+        execs: Vec::new(),
         data_key: String::new(),
         auto_stop_after_ms: 300_000,
         want: Want::Live,

@@ -1,6 +1,7 @@
 //! `helmr workspace`.
 
 mod create;
+mod exec;
 mod list;
 mod recover;
 mod update;
@@ -10,6 +11,7 @@ use clap::Subcommand;
 use helmr_api::http::workspaces::{DeleteWorkspace, StopWorkspace};
 use helmr_domain::WorkspaceId;
 
+use crate::commands::page;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::show;
@@ -43,6 +45,15 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Run a command in a workspace's machine: its input, output and exit code are this command's
+    Exec(exec::Arguments),
+    /// List the commands that were run in a workspace, newest first
+    Ps {
+        /// The workspace's id (ws_…)
+        workspace: WorkspaceId,
+        #[command(flatten)]
+        page: page::Arguments,
+    },
     /// Show how a workspace can go on whose worker is lost, or choose
     Recover(recover::Arguments),
     /// List the versions of a workspace's files, newest first, or show one
@@ -58,6 +69,11 @@ impl Command {
             Self::Update(arguments) => return update::run(arguments, context, &client).await,
             Self::Recover(arguments) => return recover::run(arguments, context, &client).await,
             Self::Versions(arguments) => return versions::run(arguments, context, &client).await,
+            Self::Exec(arguments) => return exec::run(arguments, context, &client).await,
+            Self::Ps { workspace, page } => {
+                let answer = client.list_execs(workspace, &page.query()).await?;
+                return page::print(context, &answer, show::exec::list, show::exec::NOTHING);
+            }
             Self::Get { workspace } => client.get_workspace(workspace).await?,
             Self::Delete { workspace, force } => {
                 let force = force.then_some(true);

@@ -1,5 +1,7 @@
 //! Execs: checked and sealed on their way in, opened on their way to a worker or a reader.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use helmr_api::error::Code;
@@ -7,17 +9,21 @@ use helmr_api::http::execs::{CreateExec, WriteStdin};
 use helmr_api::http::runs::Encoding;
 use helmr_api::worker as wire;
 use helmr_domain::exec::State;
-use helmr_domain::{ExecId, WorkspaceId};
+use helmr_domain::{ExecId, Refusal, WorkspaceId};
+use helmr_store::Hint;
 use helmr_store::execs::{self, AppendOutput, Create, Exec, Fenced, Piece, Stream, WriteInput};
 use helmr_store::idempotency::{Idempotency, Kept, Render};
 
 use super::bounds;
 use crate::http::idempotency::Request;
+use crate::news::Topic;
 use crate::state::Environment;
 use crate::{ApiError, Control};
 
 /// Of one piece: a row of the store.
 const PIECE: usize = 64 << 10;
+/// How long a write waits for its process to take what was written before.
+const ROOM_WITHIN: Duration = Duration::from_secs(20);
 const STDIN_BYTES: usize = 1 << 20;
 /// What a worker is given in one answer.
 const INPUT_BYTES: usize = 256 << 10;
@@ -131,7 +137,18 @@ pub(crate) async fn write(
         },
         close: body.close,
     };
-    Ok(execs::write_input(&control.store, input).await?)
+    let until = tokio::time::Instant::now() + ROOM_WITHIN;
+    // Before the first try, so that nothing falls between try and wait.
+    let subscription = control.news.subscribe(vec![Topic::Of(Hint::Exec(exec))]);
+    loop {
+        match execs::write_input(&control.store, input.clone()).await {
+            Err(helmr_store::Error::Refused(Refusal::ExecInputFull))
+                if tokio::time::timeout_at(until, subscription.news())
+                    .await
+                    .is_ok() => {}
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// Opens a piece of output.

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use helmr_domain::ExecId;
 use helmr_guest_wire::{Body, RunPhase};
 use helmr_machine::host::{Arrived, Link};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::acks::Acks;
+use super::exec::{self, Available};
+use super::execs::Execs;
 use super::lane::{Broken, Event, LineLane, Turn};
 use super::line::{self, Said};
 use super::output::{Item, OutputLane};
@@ -27,6 +30,8 @@ const HEARD: usize = 64;
 pub(crate) enum Heard {
     /// A run's process is gone, its end is told and everything of it committed.
     Exited(RunKey),
+    /// The same of an exec.
+    ExecEnded(ExecId),
     /// A report was refused: the lease is another's.
     Stale,
     /// The guest is not the one that greeted; the machine cannot be talked to any more.
@@ -40,14 +45,15 @@ pub(crate) struct Relay {
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
-struct Shared {
-    reports: Reports,
-    acks: Arc<Acks>,
-    speech: Speech,
+pub(super) struct Shared {
+    pub(super) reports: Reports,
+    pub(super) acks: Arc<Acks>,
+    pub(super) speech: Speech,
     directive: watch::Receiver<Directive>,
-    heard: mpsc::Sender<Heard>,
-    open: watch::Sender<bool>,
+    pub(super) heard: mpsc::Sender<Heard>,
+    pub(super) open: watch::Sender<bool>,
     lanes: Mutex<HashMap<RunKey, Lanes>>,
+    execs: Execs,
 }
 
 struct Lanes {
@@ -86,6 +92,7 @@ impl Relay {
             heard,
             open: watch::Sender::new(false),
             lanes: Mutex::default(),
+            execs: Execs::default(),
         });
         for known in &link.greeting().runs {
             if let Ok(run_id) = known.run_id.parse() {
@@ -93,6 +100,8 @@ impl Relay {
                     run_id,
                     attempt_number: known.attempt_number,
                 });
+            } else if let Ok(exec) = known.run_id.parse() {
+                shared.execs.know(&shared, exec, known.input_received);
             }
         }
         let routing = tokio::spawn(route(Arc::clone(&shared), link));
@@ -143,6 +152,30 @@ impl Relay {
     /// Drops what is kept of a run whose exit was heard.
     pub(crate) fn forget(&self, run: RunKey) {
         drop(self.shared.lanes().remove(&run));
+    }
+
+    /// Lets frames of an exec in. To be called before its process is asked for.
+    pub(crate) fn know_exec(&self, exec: ExecId) {
+        self.shared.execs.know(&self.shared, exec, 0);
+    }
+
+    pub(crate) fn knows_exec(&self, exec: ExecId) -> bool {
+        self.shared.execs.knows(exec)
+    }
+
+    /// Whether an exec has a process, as far as is known.
+    pub(crate) fn has_execs(&self) -> bool {
+        !self.shared.execs.is_empty()
+    }
+
+    /// Drops what is kept of an exec whose end was told.
+    pub(crate) fn forget_exec(&self, exec: ExecId) {
+        self.shared.execs.forget(exec);
+    }
+
+    /// Tells what there is of an exec's input.
+    pub(crate) fn exec_input(&self, exec: ExecId, available: Available) {
+        self.shared.execs.available(exec, available);
     }
 
     /// How many frames of the guest are not dealt with, now and whenever that changes.
@@ -251,6 +284,13 @@ async fn route(shared: Arc<Shared>, link: Link) {
 /// Gives a frame to its lane. `false` if there is none.
 async fn pass_on(shared: &Shared, position: u64, body: Option<Body>) -> bool {
     match body {
+        Some(body) if exec_of(&body).is_some() => {
+            let lane = exec_of(&body).and_then(|exec| shared.execs.lane_of(exec));
+            match (lane, exec_event(position, body)) {
+                (Some(lane), Some(event)) => lane.send(event).await.is_ok(),
+                _ => false,
+            }
+        }
         Some(Body::RunLine(frame)) => {
             let Some((lines, output)) = shared.lane_of(&frame.run_id, frame.attempt_number) else {
                 return false;
@@ -285,10 +325,50 @@ async fn pass_on(shared: &Shared, position: u64, body: Option<Body>) -> bool {
             | Body::Heartbeat(_)
             | Body::StartRun(_)
             | Body::SignalRun(_)
+            | Body::RunInput(_)
+            | Body::RunInputTaken(_)
             | Body::StopMachine(_)
             | Body::Probe(_),
         )
         | None => false,
+    }
+}
+
+/// The exec that a frame is about.
+fn exec_of(body: &Body) -> Option<ExecId> {
+    let id = match body {
+        Body::RunOutput(frame) => &frame.run_id,
+        Body::RunExited(frame) => &frame.run_id,
+        Body::RunInputTaken(frame) => &frame.run_id,
+        Body::RunLine(_)
+        | Body::Hello(_)
+        | Body::Welcome(_)
+        | Body::Heartbeat(_)
+        | Body::StartRun(_)
+        | Body::SignalRun(_)
+        | Body::RunInput(_)
+        | Body::StopMachine(_)
+        | Body::Probe(_) => return None,
+    };
+    id.parse().ok()
+}
+
+fn exec_event(position: u64, body: Body) -> Option<exec::Event> {
+    match body {
+        Body::RunOutput(frame) => Some(exec::Event::Printed {
+            position,
+            chunks: frame.chunks,
+        }),
+        Body::RunExited(frame) => Some(exec::Event::Exited {
+            position,
+            exit: frame.exit.unwrap_or_default(),
+        }),
+        Body::RunInputTaken(frame) => Some(exec::Event::Taken {
+            position,
+            offset: frame.offset,
+            closed: frame.closed,
+        }),
+        _ => None,
     }
 }
 

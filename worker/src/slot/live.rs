@@ -40,6 +40,7 @@ impl<D: Driver> Tenure<D> {
                     self.open_workspace(assignment)?;
                     let age = directive.age(Instant::now());
                     self.reconcile(machine, assignment, age).await?;
+                    self.reconcile_execs(machine, assignment).await?;
                     machine.relay.open_up();
                     until = self.next_kill(machine, assignment, age);
                 }
@@ -62,6 +63,7 @@ impl<D: Driver> Tenure<D> {
                 _ = self.directive.changed() => {}
                 Some(heard) = machine.heard.recv() => match heard {
                     Heard::Exited(run) => self.run_ended(machine, run).await?,
+                    Heard::ExecEnded(exec) => Self::exec_ended(machine, exec),
                     Heard::Stale => return Err(Ending::Lost),
                     Heard::Broken => return Err(Ending::died("its guest is not the one that greeted".to_owned())),
                 },
@@ -86,7 +88,12 @@ impl<D: Driver> Tenure<D> {
                 .iter()
                 .any(|run| !machine.over.contains(&crate::directive::key_of(run)))
         });
-        if listed || !inside.is_empty() {
+        let execs = machine.relay.has_execs()
+            || directive.assignment.as_ref().is_some_and(|assignment| {
+                let mut listed = assignment.execs.iter();
+                listed.any(|exec| !machine.execs_over.contains(&exec.exec_id))
+            });
+        if listed || !inside.is_empty() || execs {
             machine.pace.worked(now);
         }
         let over = &machine.over;
@@ -94,6 +101,7 @@ impl<D: Driver> Tenure<D> {
             now,
             directive,
             inside: &inside,
+            execs,
             over: &|run| over.contains(&run),
             busy: busy || self.launches.runs().next().is_some(),
             pace: &machine.pace,

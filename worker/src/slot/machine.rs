@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_domain::WaitId;
+use helmr_domain::{ExecId, WaitId};
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
 use tokio::sync::mpsc;
@@ -46,6 +46,10 @@ pub(super) struct Machine {
     pub(super) strays: HashMap<RunKey, Stray>,
     /// Runs that are over in this machine, whatever an older assignment says.
     pub(super) over: HashSet<RunKey>,
+    /// Execs that are over in this machine.
+    pub(super) execs_over: HashSet<ExecId>,
+    /// How many of its signals an exec was sent.
+    pub(super) exec_signals: HashMap<ExecId, usize>,
     pub(super) pace: Pace,
 }
 
@@ -141,6 +145,8 @@ impl<D: Driver> Tenure<D> {
             stops: HashMap::new(),
             strays: HashMap::new(),
             over: HashSet::new(),
+            execs_over: HashSet::new(),
+            exec_signals: HashMap::new(),
             pace: Pace::new(Instant::now()),
         }
     }

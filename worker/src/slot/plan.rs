@@ -17,6 +17,8 @@ pub(super) struct View<'a> {
     pub(super) directive: &'a Directive,
     /// Runs with a process, and runs whose process is about to be asked for.
     pub(super) inside: &'a [RunKey],
+    /// Whether an exec has a process, or is to get one.
+    pub(super) execs: bool,
     /// Runs that are over, whatever the assignment says.
     pub(super) over: &'a dyn Fn(RunKey) -> bool,
     /// Frames of the guest, outcomes and starts that are being dealt with.
@@ -96,7 +98,8 @@ pub(super) fn next(view: &View<'_>) -> Step {
     let draining = view.directive.drain_by;
     if runs.is_empty() {
         return match draining {
-            _ if view.inside.is_empty() && !view.busy => {
+            Some(by) if view.execs => at(view, by, Step::Park { draining: true }),
+            _ if view.inside.is_empty() && !view.busy && !view.execs => {
                 at(view, stop_at(view, assignment), Step::Stop)
             }
             // Processes whose runs are over, on their last words: not worth an image.
@@ -108,7 +111,7 @@ pub(super) fn next(view: &View<'_>) -> Step {
         .inside
         .iter()
         .any(|inside| !runs.iter().any(|run| key_of(run) == *inside));
-    let rest = !view.busy && !strangers && runs.iter().all(|run| rests(run));
+    let rest = !view.busy && !view.execs && !strangers && runs.iter().all(|run| rests(run));
     match (rest, draining) {
         (true, Some(_)) => at(view, view.now, Step::Park { draining: true }),
         (true, None) => at(view, hot_until(view, &runs), Step::Park { draining: false }),
@@ -169,6 +172,7 @@ mod tests {
     struct Case {
         runs: Vec<RunAssignment>,
         inside: Vec<RunKey>,
+        execs: bool,
         busy: bool,
         drain_in: Option<Duration>,
         want: Want,
@@ -183,6 +187,7 @@ mod tests {
             Self {
                 runs: Vec::new(),
                 inside: Vec::new(),
+                execs: false,
                 busy: false,
                 drain_in: None,
                 want: Want::Live,
@@ -214,6 +219,7 @@ mod tests {
             now,
             directive: &directive,
             inside: &case.inside,
+            execs: case.execs,
             over: &|_| false,
             busy: case.busy,
             pace: &pace,

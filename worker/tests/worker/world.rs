@@ -280,6 +280,7 @@ fn assignment(stored: &Stored) -> Assignment {
             origin: Origin::Seed,
         },
         runs: Vec::new(),
+        execs: Vec::new(),
         data_key: key_text(2),
         auto_stop_after_ms: 600_000,
         want: Want::Live,

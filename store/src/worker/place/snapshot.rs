@@ -156,6 +156,11 @@ sql! {
             )
             AND NOT EXISTS (
                 SELECT 1
+                FROM execs e
+                WHERE e.workspace_id = m.workspace_id AND e.ended_at IS NULL
+            )
+            AND NOT EXISTS (
+                SELECT 1
                 FROM waits w
                 WHERE w.workspace_id = m.workspace_id
                     AND w.state IN ('hot', 'parked', 'resuming') AND w.state = 'resuming'
