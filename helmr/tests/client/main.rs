@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Query;
 use axum::routing::{get, post, put};
 use serde_json::{Value, json};
