@@ -25,6 +25,7 @@ pub(crate) use create::{New, insert};
 pub use end::{delete, stop};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;
+pub(crate) use row::want_less;
 pub use recover::recover;
 pub use update::update;
 pub(crate) use version::record as record_version;

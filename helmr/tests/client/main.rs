@@ -7,8 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Query;
 use axum::routing::{get, post, put};
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use super::row::{self, RunRow};
 use super::write::{self, NewRun};
 use crate::db::Tx;
 use crate::worker::RunFence;
-use crate::{Error, Hint, Result, events, lease, machine, outbox, sessions, timers, tokens, wait};
+use crate::{Error, Hint, Result, events, lease, machine, outbox, sessions, timers, tokens, wait, workspaces};
 
 /// Decides and saves, and follows up. Answers whether anything changed.
 ///
@@ -27,6 +27,7 @@ pub(crate) async fn apply(
     let about_before = row.about();
     let was_running = row.run.state.status() == Status::Running;
     let was_stopping = row.run.state.stop.is_some();
+    let was_queued = row.run.state.status() == Status::Queued;
     enter(row, next, at);
     write::save(tx, row).await?;
     // The end of an attempt is told of that attempt.
@@ -40,6 +41,9 @@ pub(crate) async fn apply(
     }
     if about_before.attempt.is_some() || about.attempt.is_some() {
         outbox::mark(tx, row.run.workspace_id, at).await?;
+    }
+    if was_queued && row.run.state.status().is_final() {
+        workspaces::want_less(tx, row.run.workspace_id).await?;
     }
     if was_stopping && row.run.state.status().is_final() {
         Box::pin(machine::settle(tx, row.run.workspace_id, at)).await?;

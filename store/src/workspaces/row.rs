@@ -7,7 +7,7 @@ use super::{Machine, State, Version, Workspace};
 use crate::db::{Json, Row, Tx, params, sql};
 use crate::events::About;
 use crate::lease::scope;
-use crate::{Error, Result, Subject};
+use crate::{Error, Hint, Result, Subject};
 
 impl Workspace {
     pub(super) const fn about(&self) -> About {
@@ -57,6 +57,10 @@ sql! {
     FIND_EXTERNAL = "SELECT id
         FROM workspaces
         WHERE environment_id = $1 AND external_id = $2 AND state <> 'deleted'";
+
+    CLEAR_REASON = "UPDATE workspaces
+        SET placement_reason = NULL
+        WHERE id = $1 AND placement_reason IS NOT NULL";
 
     SET_STATE = "UPDATE workspaces
         SET state = $2
@@ -187,4 +191,12 @@ pub(super) async fn set_state(tx: &mut Tx, id: WorkspaceId, state: State) -> Res
     tx.run(&SET_STATE, params![id, state.as_str()])
         .await
         .map(drop)
+}
+
+/// Something that wanted a machine does no more. Whether anything else does, the next look tells.
+pub(crate) async fn want_less(tx: &mut Tx, id: WorkspaceId) -> Result<()> {
+    if tx.run(&CLEAR_REASON, params![id]).await? > 0 {
+        tx.hint(Hint::Queue);
+    }
+    Ok(())
 }

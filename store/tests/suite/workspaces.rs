@@ -7,7 +7,7 @@ use helmr_domain::{Duration, Refusal, VersionId, WorkspaceId};
 use helmr_store::idempotency::{Idempotency, Kept};
 use helmr_store::worker::{self, PlacedKind, Want};
 use helmr_store::workspaces::{self, Create, End, Filter, State, Update, Workspace};
-use helmr_store::{Error, sessions};
+use helmr_store::{Error, runs, sessions};
 use serde_json::json;
 
 use crate::on_both;
@@ -369,6 +369,18 @@ on_both! {
         let recovered = workspaces::recover(&world.store, world.scope, live.workspace, world.at()).await?;
         assert_eq!(recovered.state, State::Active);
         assert_eq!(get(&world, live.workspace).await?.state, State::Active);
+    }
+
+    async fn a_workspace_in_which_nothing_is_wanted_any_more_is_not_held_up(world) {
+        let id = named(&world, "repo").await?.id;
+        worker::disconnected(&world.store, world.worker, world.at()).await?;
+        let mut input = world.start_input("plain").await?;
+        input.workspace = Some(id);
+        let run = fresh(sessions::start(&world.store, input).await?)?.run.id;
+        assert!(world.place().await?.is_empty());
+        assert_eq!(get(&world, id).await?.placement_reason.as_deref(), Some("no worker is connected"));
+        runs::cancel(&world.store, world.scope, run, None, world.at()).await?;
+        assert_eq!(get(&world, id).await?.placement_reason, None);
     }
 
     async fn versions_are_looked_up_in_their_workspace(world) {
