@@ -25,8 +25,8 @@ pub(crate) use create::{New, insert};
 pub use end::{delete, stop};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;
-pub(crate) use row::want_less;
 pub use recover::recover;
+pub(crate) use row::want_less;
 pub use update::update;
 pub(crate) use version::record as record_version;
 

@@ -29,6 +29,11 @@ pub const CRASH_POINTS: &[&str] = &[
     "worker.deliver.after_send",
     // The guest has the outcome; the control plane does not know.
     "worker.deliver.after_ack",
+    // An exec's process is about to be asked for, or was.
+    "worker.exec.before_start",
+    "worker.exec.after_start",
+    // An exec's process is gone; the control plane does not know.
+    "worker.exec.before_ended",
     "worker.finish.before_post",
     "worker.finish.after_post",
     // The process is gone and its end told; its files are not captured.

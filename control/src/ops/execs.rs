@@ -203,6 +203,7 @@ pub(crate) async fn receive(
 ) -> Result<(), ApiError> {
     let (environment, exec) = execs::place_of(&control.store, fence).await?;
     let environment = control.environment(environment).await?;
+    let mut pieces = Vec::new();
     for segment in output.segments {
         let stream = Stream::read(&segment.stream)
             .ok_or_else(|| ApiError::new(Code::InvalidBody, "stream is stdout or stderr"))?;
@@ -224,15 +225,11 @@ pub(crate) async fn receive(
                 sealed: seal(&environment, fence.exec, stream.as_str(), part)?,
             };
             offset += piece.size_bytes;
-            let input = AppendOutput {
-                fence,
-                stream,
-                piece,
-            };
-            execs::append_output(&control.store, input).await?;
+            pieces.push((stream, piece));
         }
     }
-    Ok(())
+    let input = AppendOutput { fence, pieces };
+    Ok(execs::append_output(&control.store, input).await?)
 }
 
 /// What of an exec's input lies behind `offset`.

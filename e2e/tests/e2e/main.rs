@@ -6,6 +6,7 @@ mod cancels;
 mod crash;
 mod cycles;
 mod examples;
+mod execs;
 mod first_start;
 mod following;
 mod images;

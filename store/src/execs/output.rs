@@ -56,7 +56,12 @@ sql! {
 }
 
 /// Keeps a piece behind what is there, and drops what the window has left behind.
-pub(super) async fn append(tx: &mut Tx, exec: &Exec, stream: Stream, piece: &Piece) -> Result<()> {
+pub(super) async fn append(
+    tx: &mut Tx,
+    exec: &mut Exec,
+    stream: Stream,
+    piece: &Piece,
+) -> Result<()> {
     let name = stream.as_str();
     let bound = params![exec.id, name, piece.offset, piece.size_bytes, piece.sealed];
     tx.run(&INSERT, bound).await?;
@@ -80,6 +85,10 @@ pub(super) async fn append(tx: &mut Tx, exec: &Exec, stream: Stream, piece: &Pie
         Stream::Stderr => &SET_STDERR,
     };
     tx.run(set, params![exec.id, start, end]).await?;
+    match stream {
+        Stream::Stdout => exec.stdout = Window { start, end },
+        Stream::Stderr => exec.stderr = Window { start, end },
+    }
     tx.hint(Hint::Exec(exec.id));
     Ok(())
 }

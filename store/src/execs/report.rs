@@ -17,12 +17,11 @@ pub struct Fenced {
     pub exec: ExecId,
 }
 
-/// A piece that a process printed.
+/// What a process printed, each stream in order.
 #[derive(Debug, Clone)]
 pub struct AppendOutput {
     pub fence: Fenced,
-    pub stream: Stream,
-    pub piece: Piece,
+    pub pieces: Vec<(Stream, Piece)>,
 }
 
 pub(super) async fn fenced(tx: &mut Tx, fence: Fenced) -> Result<Exec> {
@@ -82,7 +81,7 @@ async fn touch(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
     machine::touch(tx, workspace).await
 }
 
-/// Keeps a piece of output. One that was kept before changes nothing.
+/// Keeps pieces of output. One that was kept before changes nothing.
 ///
 /// # Errors
 /// `Stale`; `Refused(LogOutOfStep)` with the offset that is expected.
@@ -90,15 +89,18 @@ pub async fn append_output(store: &Store, input: AppendOutput) -> Result<()> {
     store
         .write(input, |tx, input| {
             Box::pin(async move {
-                let exec = fenced(tx, input.fence).await?;
-                let (piece, there) = (&input.piece, exec.window(input.stream).end);
-                if piece.offset + piece.size_bytes <= there {
-                    return Ok(());
+                let mut exec = fenced(tx, input.fence).await?;
+                for (stream, piece) in &input.pieces {
+                    let there = exec.window(*stream).end;
+                    if piece.offset + piece.size_bytes <= there {
+                        continue;
+                    }
+                    if piece.offset != there {
+                        return Err(Refusal::LogOutOfStep { expected: there }.into());
+                    }
+                    output::append(tx, &mut exec, *stream, piece).await?;
                 }
-                if piece.offset != there {
-                    return Err(Refusal::LogOutOfStep { expected: there }.into());
-                }
-                output::append(tx, &exec, input.stream, piece).await
+                Ok(())
             })
         })
         .await

@@ -9,7 +9,9 @@ use super::row::{self, RunRow};
 use super::write::{self, NewRun};
 use crate::db::Tx;
 use crate::worker::RunFence;
-use crate::{Error, Hint, Result, events, lease, machine, outbox, sessions, timers, tokens, wait, workspaces};
+use crate::{
+    Error, Hint, Result, events, lease, machine, outbox, sessions, timers, tokens, wait, workspaces,
+};
 
 /// Decides and saves, and follows up. Answers whether anything changed.
 ///
