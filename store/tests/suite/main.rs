@@ -3,6 +3,7 @@
 mod catalog;
 mod chaos;
 mod engines;
+mod execs;
 mod holds;
 mod leases;
 mod logs;

@@ -24,6 +24,11 @@ fn hot_statements_use_an_index() -> Result<()> {
     for statement in [
         "events::APPEND",
         "events::LIST",
+        "execs::output::DROP_BEFORE",
+        "execs::output::PIECES",
+        "execs::row::ACTIVE",
+        "execs::row::FIND",
+        "execs::row::LIST",
         "keys::FIND",
         "public_tokens::row::FIND",
         "public_tokens::row::LIST",
@@ -114,4 +119,16 @@ fn looking_for_what_is_wanted_reads_only_what_may_be() -> Result<()> {
         "worker::place::snapshot::WANTED",
         &["q", "x", "wanting", "l", "h", "(subquery-12)"],
     )
+}
+
+#[test]
+fn placement_does_not_read_parked_machines() -> Result<()> {
+    for statement in [
+        "worker::place::snapshot::USED",
+        "worker::place::snapshot::IDLE",
+    ] {
+        let plan = sqlite_plan(statement)?.join("\n");
+        assert!(plan.contains("materializations_taking_room"), "{plan}");
+    }
+    Ok(())
 }
