@@ -144,12 +144,12 @@ impl Rig {
 
 impl Drop for Silent {
     fn drop(&mut self) {
-        // What a failing test leaves below the agent goes with it.
+        // What a failing test leaves below the agent goes with it: each leads a group of its own.
         if let Some(agent) = self.agent.id() {
             for child in children(agent.try_into().unwrap()) {
                 drop(
                     std::process::Command::new("kill")
-                        .args(["-KILL", &child.to_string()])
+                        .args(["-KILL", "--", &format!("-{child}")])
                         .status(),
                 );
             }
