@@ -212,7 +212,7 @@ async fn workspaces_are_listed_by_tag_state_and_external_id() -> Result<()> {
         &listed(server, "tag=b").await?,
         &[second.clone(), first.clone()]
     );
-    assert_eq!(&listed(server, "external_id=x").await?, &[second.clone()]);
+    assert_eq!(listed(server, "external_id=x").await?, [second.as_str()]);
     let page = server
         .get(&format!("{WORKSPACES}?tag=b&limit=1"))
         .await?
@@ -220,12 +220,12 @@ async fn workspaces_are_listed_by_tag_state_and_external_id() -> Result<()> {
         .body;
     let cursor = page["next_cursor"].as_str().context("no cursor")?;
     assert_eq!(
-        &listed(server, &format!("tag=b&cursor={cursor}")).await?,
-        &[first.clone()]
+        listed(server, &format!("tag=b&cursor={cursor}")).await?,
+        [first.as_str()]
     );
     server.delete(&format!("{WORKSPACES}/{second}")).await?.ok();
-    assert_eq!(&listed(server, "tag=b").await?, &[first.clone()]);
-    assert_eq!(&listed(server, "state=deleted").await?, &[second.clone()]);
+    assert_eq!(listed(server, "tag=b").await?, [first.as_str()]);
+    assert_eq!(listed(server, "state=deleted").await?, [second.as_str()]);
     assert_eq!(listed(server, "state=active").await?.len(), 2);
     Ok(())
 }
