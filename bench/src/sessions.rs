@@ -44,17 +44,20 @@ pub(crate) async fn run(rounds: u32) -> Result<()> {
     }
     peer.end().await?;
     let alone = helmr.alone();
-    // Kept before the longest part, and again with it.
-    results::keep("sessions", &table(&ours, &theirs, &alone, None))?;
-    let waiting = waiting::measure(&mut helmr).await?;
-    results::keep("sessions", &table(&ours, &theirs, &alone, Some(&waiting)))
+    results::keep("sessions", &table(&ours, &theirs, &alone))?;
+    // The longest part.
+    keep_waiting(&mut helmr).await
 }
 
-/// The longest part alone: prints it and keeps nothing.
+/// Measures what waiting runs cost, alone.
 pub(crate) async fn waiting() -> Result<()> {
-    let mut helmr = helmr::Helmr::start().await?;
-    print!("{}", idle(&waiting::measure(&mut helmr).await?));
-    Ok(())
+    keep_waiting(&mut helmr::Helmr::start().await?).await
+}
+
+async fn keep_waiting(helmr: &mut helmr::Helmr) -> Result<()> {
+    let cost = waiting::measure(helmr).await?;
+    let body = format!("| Helmr alone | |\n|---|---|\n{}", idle(&cost));
+    results::keep("waiting", &body)
 }
 
 /// What has no counterpart.
@@ -63,8 +66,7 @@ struct Alone {
     leased: Samples,
 }
 
-fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: Option<&waiting::Cost>) -> String {
-    let idle = waiting.map_or_else(String::new, idle);
+fn table(ours: &Common, theirs: &Common, alone: &Alone) -> String {
     let verdict = |ahead: bool| if ahead { "ahead" } else { "behind" };
     let row = |what: &str, ours: &Samples, theirs: &Samples| {
         format!(
@@ -87,8 +89,7 @@ fn table(ours: &Common, theirs: &Common, alone: &Alone, waiting: Option<&waiting
          appended by a sandboxed task against `run` steps of a handler. *Wait*: token completed, or awakeable resolved, until the \
          next line; the machine is live.\n\n\
          | Helmr alone | |\n|---|---|\n\
-         | session start to first line, machine warm, ms | {} |\n| run queued until leased, ms | {} |\n\
-{idle}",
+         | session start to first line, machine warm, ms | {} |\n| run queued until leased, ms | {} |\n",
         ours.steps.count(),
         here / there,
         verdict(here > there),
