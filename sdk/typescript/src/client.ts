@@ -1,5 +1,6 @@
 //! `HelmrClient`: the public API for backends, tools and browsers.
 import { Http } from "./internal/http.ts";
+import { Execs } from "./resources/execs.ts";
 import { Auth } from "./resources/public-tokens.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
@@ -34,6 +35,7 @@ export class HelmrClient {
   readonly runs: Runs;
   readonly tokens: Tokens;
   readonly workspaces: Workspaces;
+  readonly execs: Execs;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -48,6 +50,7 @@ export class HelmrClient {
     this.sessions = new Sessions(http, this.runs);
     this.tokens = new Tokens(http);
     this.workspaces = new Workspaces(http);
+    this.execs = new Execs(http);
     this.auth = new Auth(http);
   }
 }

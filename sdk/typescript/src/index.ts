@@ -64,6 +64,11 @@ export type { CreateOptions, RequestOptions } from "./internal/http.ts";
 export { JsonError, type JsonObject, type JsonValue } from "./internal/json.ts";
 export type { Schema, SchemaInput, SchemaIssue, SchemaOutput } from "./internal/schema.ts";
 export { Listing, type Page, type PageOptions } from "./pagination.ts";
+export type { ExecHandle } from "./resources/exec-handle.ts";
+export type { ExecOutput } from "./resources/exec-output.ts";
+export type { ExecStdin, WriteStdinOptions } from "./resources/exec-stdin.ts";
+export type * from "./resources/exec-types.ts";
+export type { Execs, WorkspaceExecs } from "./resources/execs.ts";
 export type { Growing, GrowingOptions } from "./resources/growing.ts";
 export type {
   DataOf,

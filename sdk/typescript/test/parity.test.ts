@@ -1,4 +1,5 @@
-//! The client offers what the API does: every operation on sessions, streams, runs, tokens and workspaces has its method.
+//! The client offers what the API does: every operation on sessions, streams, runs, tokens, workspaces and execs has its
+//! method.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,6 +8,7 @@ import { HelmrClient } from "../src/index.ts";
 const client = new HelmrClient({ url: "http://127.0.0.1:1", apiKey: "k" });
 const session = client.sessions.open("ses_1");
 const workspace = client.workspaces.open("ws_1");
+const exec = client.execs.open("exec_1");
 
 /** The method for each operation. A callback is for providers, which have no client. */
 const METHODS: Readonly<Record<string, unknown>> = {
@@ -49,6 +51,13 @@ const METHODS: Readonly<Record<string, unknown>> = {
   recover_workspace: client.workspaces.recover,
   list_workspace_versions: workspace.versions.list,
   get_workspace_version: workspace.versions.get,
+  create_exec: workspace.exec,
+  list_execs: workspace.execs.list,
+  get_exec: client.execs.get,
+  read_exec_stdout: exec.stdout.follow,
+  read_exec_stderr: exec.stderr.follow,
+  write_exec_stdin: exec.stdin.write,
+  signal_exec: exec.signal,
 };
 
 interface Operation {
@@ -56,10 +65,10 @@ interface Operation {
   readonly tags: readonly string[];
 }
 
-test("every operation on sessions, streams, runs, tokens and workspaces has a method", async () => {
+test("every operation on sessions, streams, runs, tokens, workspaces and execs has a method", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
   const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
-  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces"]);
+  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces", "execs"]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))
     .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))

@@ -97,12 +97,18 @@ function lost(followed: Followed, cause?: unknown): ConnectionError {
 /** Codes of a server that cannot answer now; asking again later may help. */
 const PASSING: ReadonlySet<string> = new Set(["store_unavailable", "worker_unavailable", "shutting_down"]);
 
+/** The status that a refusal has when it comes before the answer. */
+function statusOf(code: unknown): number {
+  if (code === "cursor_expired") return 410;
+  return typeof code === "string" && PASSING.has(code) ? 503 : 500;
+}
+
 /** A refusal found after the answer had begun, when its status was out already. */
 function told(event: ServerEvent): HelmrError {
   const body = JSON.parse(event.data) as JsonValue;
   const wrapped = isJsonObject(body) && body.error === undefined ? { error: body } : body;
   const code = isJsonObject(wrapped) && isJsonObject(wrapped.error) ? wrapped.error.code : undefined;
-  const error = errorOfBody(wrapped, typeof code === "string" && PASSING.has(code) ? 503 : 500);
+  const error = errorOfBody(wrapped, statusOf(code));
   return (
     error ??
     new ConnectionError({ status: 0, code: "invalid_response", message: "an error without a reason" })

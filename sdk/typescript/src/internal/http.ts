@@ -66,6 +66,11 @@ export class Http {
     return this.#answer({ method: "POST", path, body }, true, options);
   }
 
+  /** Changes something in a way that must not be repeated. */
+  postOnce<T>(path: readonly string[], body: JsonValue, options: RequestOptions = {}): Promise<T> {
+    return this.#answer({ method: "POST", path, body }, false, options);
+  }
+
   /** Replaces parts of something. Repeating it is fine. */
   patch<T>(path: readonly string[], body: JsonValue, options: RequestOptions = {}): Promise<T> {
     return this.#answer({ method: "PATCH", path, body }, true, options);
