@@ -2,6 +2,7 @@
 import { assertType, expectTypeOf, test } from "vitest";
 import { z } from "zod";
 import {
+  type Exec,
   type FinishedRun,
   HelmrClient,
   type InputStream,
@@ -112,4 +113,13 @@ test("a run says by its status what it has", () => {
   const run = {} as Run<{ a: number }>;
   if (run.status === "succeeded") expectTypeOf(run.output).toEqualTypeOf<{ a: number }>();
   if (run.status === "waiting") expectTypeOf(run.finishedAt).toEqualTypeOf<null>();
+});
+
+test("the state of an exec says how it ended", () => {
+  const code = (exec: Exec) => (exec.state === "exited" ? exec.exitCode : null);
+  expectTypeOf(code).returns.toEqualTypeOf<number | null>();
+  const exec = {} as Exec;
+  if (exec.state === "exited") expectTypeOf(exec.exitCode).toEqualTypeOf<number>();
+  if (exec.state === "killed") expectTypeOf(exec.signal).toEqualTypeOf<number>();
+  if (exec.state === "running") expectTypeOf(exec.endedAt).toEqualTypeOf<null>();
 });
