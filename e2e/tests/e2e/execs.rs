@@ -148,7 +148,12 @@ async fn an_exec_beside_a_parked_run_wakes_the_machine_and_leaves_the_run_waitin
         .as_str()
         .context("no workspace")?
         .to_owned();
-    let beside = sh(&cli, &workspace, "echo here > beside; ps -e | grep -c node").await?;
+    let beside = sh(
+        &cli,
+        &workspace,
+        "echo here > beside; grep -l '[r]untime.mjs' /proc/[0-9]*/cmdline | wc -l",
+    )
+    .await?;
     ensure!(
         beside.code == 0 && beside.stdout.trim() != "0",
         "the run is there: {beside:?}"
