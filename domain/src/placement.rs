@@ -35,6 +35,7 @@ pub struct Worker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idle {
     pub workspace: WorkspaceId,
+    pub cpu_millis: u64,
     pub memory_mib: u64,
     /// Already told to make room.
     pub leaving: bool,
@@ -195,12 +196,21 @@ impl Worker {
         let mut memory = self.free_memory().saturating_add(coming);
         let mut slots = u64::from(self.capacity.slots.saturating_sub(self.used.slots))
             .saturating_add(u64::try_from(leaving.len()).unwrap_or(u64::MAX));
+        let limit = self
+            .capacity
+            .cpu_millis
+            .saturating_mul(limits::CPU_OVERCOMMIT);
+        let coming: u64 = leaving.iter().map(|idle| idle.cpu_millis).sum();
+        let mut cpu = limit
+            .saturating_sub(self.used.cpu_millis)
+            .saturating_add(coming);
         let mut asked = Vec::new();
         for idle in self.idle.iter_mut().filter(|idle| !idle.leaving) {
-            if memory >= demand.memory_mib && slots > 0 {
+            if memory >= demand.memory_mib && cpu >= demand.cpu_millis && slots > 0 {
                 break;
             }
             memory = memory.saturating_add(idle.memory_mib);
+            cpu = cpu.saturating_add(idle.cpu_millis);
             slots = slots.saturating_add(1);
             idle.leaving = true;
             asked.push(idle.workspace);

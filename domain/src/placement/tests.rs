@@ -152,6 +152,7 @@ fn idle_machines_are_asked_once_and_only_as_many_as_needed() {
     full.idle = [7, 8]
         .map(|number| Idle {
             workspace: workspace(number),
+            cpu_millis: 1_000,
             memory_mib: 1_024,
             leaving: false,
         })
@@ -163,4 +164,21 @@ fn idle_machines_are_asked_once_and_only_as_many_as_needed() {
     );
     full.idle[0].leaving = true;
     check(&[full], &[demand(1, 1_024)], &["w1!no worker has room now"]);
+}
+
+#[test]
+fn idle_machines_make_room_where_the_processor_is_what_lacks() {
+    let mut full = worker(1, 99_000);
+    full.used.cpu_millis = full.capacity.cpu_millis * limits::CPU_OVERCOMMIT;
+    full.idle = vec![Idle {
+        workspace: workspace(7),
+        cpu_millis: 1_000,
+        memory_mib: 1_024,
+        leaving: false,
+    }];
+    check(
+        &[full],
+        &[demand(1, 1_024)],
+        &["w7~", "w1!no worker has room now"],
+    );
 }

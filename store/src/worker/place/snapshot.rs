@@ -144,7 +144,7 @@ sql! {
         GROUP BY worker_id";
 
     /// Live machines in which nothing runs, longest live first.
-    IDLE = "SELECT m.worker_id, m.workspace_id, m.memory_mib, m.leaving
+    IDLE = "SELECT m.worker_id, m.workspace_id, m.cpu_millis, m.memory_mib, m.leaving
         FROM materializations m
         WHERE m.ended_at IS NULL AND m.state <> 'parked' AND m.state = 'live'
             AND NOT EXISTS (
@@ -334,6 +334,7 @@ pub(super) async fn add_idle(tx: &mut Tx, workers: &mut [Worker]) -> Result<()> 
         let id: WorkerId = row.take("worker_id")?;
         let idle = Idle {
             workspace: row.take("workspace_id")?,
+            cpu_millis: row.take("cpu_millis")?,
             memory_mib: row.take("memory_mib")?,
             leaving: row.take("leaving")?,
         };
