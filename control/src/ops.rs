@@ -8,6 +8,7 @@ pub(crate) mod execs;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod mismatch;
+pub(crate) mod ptys;
 pub(crate) mod public_tokens;
 pub(crate) mod runs;
 pub(crate) mod secrets;

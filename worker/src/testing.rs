@@ -29,6 +29,7 @@ pub(crate) fn assignment() -> Assignment {
         data_key: String::new(),
         auto_stop_after_ms: 300_000,
         want: Want::Live,
+        ending: false,
     }
 }
 

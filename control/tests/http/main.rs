@@ -16,6 +16,7 @@ mod life;
 mod logs;
 mod openapi;
 mod pages;
+mod ptys;
 mod public_tokens;
 mod queues;
 mod restart;

@@ -1,6 +1,7 @@
 //! `HelmrClient`: the public API for backends, tools and browsers.
 import { Http } from "./internal/http.ts";
 import { Execs } from "./resources/execs.ts";
+import { Ptys } from "./resources/ptys.ts";
 import { Auth } from "./resources/public-tokens.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
@@ -36,6 +37,7 @@ export class HelmrClient {
   readonly tokens: Tokens;
   readonly workspaces: Workspaces;
   readonly execs: Execs;
+  readonly ptys: Ptys;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -51,6 +53,7 @@ export class HelmrClient {
     this.tokens = new Tokens(http);
     this.workspaces = new Workspaces(http);
     this.execs = new Execs(http);
+    this.ptys = new Ptys(http);
     this.auth = new Auth(http);
   }
 }
