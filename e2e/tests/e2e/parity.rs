@@ -1,19 +1,21 @@
-//! What REST can do with sessions, streams, runs, tokens and workspaces, the command line can.
+//! What REST can do with sessions, streams, runs, tokens, workspaces, execs and PTYs, the command line can.
 
 use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Server};
 
-const TAGS: [&str; 6] = [
+const TAGS: [&str; 8] = [
     "sessions",
     "streams",
     "runs",
     "tokens",
     "public-tokens",
     "workspaces",
+    "execs",
+    "ptys",
 ];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 37] = [
+const COMMANDS: [(&str, &str); 52] = [
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),
@@ -55,6 +57,22 @@ const COMMANDS: [(&str, &str); 37] = [
     ("list_workspace_versions", "workspace versions"),
     // With a version.
     ("get_workspace_version", "workspace versions"),
+    ("create_exec", "workspace exec"),
+    ("list_execs", "workspace ps"),
+    ("get_exec", "exec get"),
+    ("read_exec_stdout", "exec logs"),
+    // With `--stream`.
+    ("read_exec_stderr", "exec logs"),
+    ("write_exec_stdin", "exec write"),
+    ("signal_exec", "exec signal"),
+    ("create_pty", "pty create"),
+    ("list_ptys", "pty list"),
+    ("get_pty", "pty get"),
+    ("read_pty_output", "pty output"),
+    ("write_pty_input", "pty write"),
+    ("resize_pty", "pty resize"),
+    ("close_pty", "pty close"),
+    ("attach_pty", "pty attach"),
 ];
 
 /// For providers, which have a URL and nothing else.

@@ -77,6 +77,14 @@ impl Screen {
         self.press(&["Enter"]).await
     }
 
+    /// Empties the screen, at the prompt of the shell outside.
+    pub(crate) async fn clear(&self) -> Result<()> {
+        self.enter("clear").await?;
+        self.await_screen("an empty screen", |shown| shown.trim() == "outside>")
+            .await
+            .map(drop)
+    }
+
     pub(crate) async fn resize(&self, cols: u16, rows: u16) -> Result<()> {
         let mut command = self.tmux();
         let (cols, rows) = (cols.to_string(), rows.to_string());
@@ -106,16 +114,6 @@ impl Screen {
             Ok(if fits(&shown) { Ok(shown) } else { Err(shown) })
         })
         .await
-    }
-
-    /// How the terminal is set: keys come by lines, as a shell's are, or raw.
-    pub(crate) async fn settings(&self) -> Result<String> {
-        let mut command = self.tmux();
-        command.args(["display-message", "-p", "#{pane_tty}"]);
-        let tty = run(command).await?;
-        let mut stty = Command::new("stty");
-        stty.args(["-F", tty.trim(), "-a"]);
-        run(stty).await
     }
 }
 

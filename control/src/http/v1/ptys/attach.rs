@@ -41,8 +41,8 @@ const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 const REFUSED: u16 = 1008;
 
-/// Attaches to a PTY. What it prints comes in binary messages and what is typed goes in them; see `PtyTold` and
-/// `PtyAsked` for the text messages.
+/// Attaches to a PTY. What it prints comes in binary messages and what is typed goes in them; `docs/ptys.md` has the text
+/// messages.
 #[utoipa::path(get, path = "/api/v1/ptys/{id}/attach", operation_id = "attach_pty", tag = "ptys",
     params(("id" = String, Path), AttachQuery),
     responses((status = SWITCHING_PROTOCOLS, description = "A WebSocket."), Refusals))]
