@@ -140,9 +140,9 @@ async fn a_pty_belongs_to_its_user() {
 async fn control_c_on_a_terminal_interrupts_what_is_in_its_foreground() {
     let mut rig = Rig::start().await;
     rig.send(pty(&[
-        "/bin/sh",
+        "/bin/bash",
         "-c",
-        "trap 'echo caught; exit 5' INT; echo ready; cat",
+        "trap 'echo caught; exit 5' INT; echo ready; while :; do read -t 1 x; done",
     ]));
     rig.until_shown("ready").await;
     rig.send(typed(0, "\x03"));
