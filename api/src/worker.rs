@@ -549,6 +549,55 @@ pub struct PutSeed {
     pub size_bytes: u64,
 }
 
+/// `POST /worker/v1/holdings`: asks what of that which lies on the worker and is used by nothing there may go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Holdings {
+    /// At most 200.
+    pub workspaces: Vec<HeldFiles>,
+    /// At most 200: machines of which something is left.
+    pub machines: Vec<MaterializationId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFiles {
+    pub workspace_id: WorkspaceId,
+    /// They may be newer than every version that the worker knows of.
+    pub newer: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HoldingsAnswer {
+    /// Workspaces that are over.
+    pub deleted: Vec<WorkspaceId>,
+    /// Machines that are over.
+    pub over: Vec<MaterializationId>,
+    /// Files of machines that were lost with this worker, to be kept as versions beside.
+    pub keep_beside: Vec<KeepBeside>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KeepBeside {
+    pub workspace_id: WorkspaceId,
+    /// Base64 of the environment's data key. Secret.
+    pub data_key: String,
+}
+
+impl std::fmt::Debug for KeepBeside {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("KeepBeside")
+            .field("workspace_id", &self.workspace_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `POST /worker/v1/workspaces/{workspace_id}/beside`: files of a machine that was lost with this worker, captured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beside {
+    /// The version that they were made from.
+    pub parent: Option<VersionId>,
+    pub version: CapturedVersion,
+}
+
 /// `POST /v1/images/import` on the worker: turn an uploaded archive into a root image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ImportImage {

@@ -133,6 +133,7 @@ impl<'a> Writer<'a> {
 
     /// Begins to store `plain`. Waits while too many are under way; reports the failure of an earlier one.
     pub(crate) fn put(&mut self, plain: Vec<u8>) -> Result<ChunkRef, Error> {
+        self.artifacts.watch().step()?;
         let reference = name(self.keys, &plain)?;
         if !self.seen.insert(reference.name) {
             return Ok(reference);

@@ -48,9 +48,6 @@ pub enum Error {
     /// A file changed its kind faster than it could be read.
     #[error("read {path}: it keeps changing its kind")]
     Unstable { path: PathBuf },
-    /// A path in the tree is longer than any manifest holds.
-    #[error("capture: a path of {length} bytes is over the limit of {limit}")]
-    PathTooLong { length: usize, limit: usize },
     /// A file is made of more pieces than an entry of a manifest holds: hundreds of gigabytes.
     #[error("capture {path}: the file is too large")]
     FileTooLarge { path: PathBuf },
@@ -63,7 +60,7 @@ pub enum Error {
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
     Randomness,
-    /// The pool that does the work is shutting down, or the work panicked.
+    /// The pool that does the work is shutting down, the work panicked, or nobody waits for it any more.
     #[error("artifact work was abandoned")]
     Abandoned,
 }

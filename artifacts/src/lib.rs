@@ -17,6 +17,7 @@ pub mod keys;
 pub mod seal;
 
 mod objects;
+mod watch;
 
 pub mod chunk;
 mod cut;

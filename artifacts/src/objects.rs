@@ -5,30 +5,37 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::hex::encode_hex;
 use crate::seal::{self, Kind};
+use crate::watch::Watch;
 use crate::{Error, KeySet};
 
 /// Pieces of work (captures, transfers) at a time; more wait their turn.
 const WORKS: usize = 8;
-/// Threads for those works and for the store's own file operations, which must not wait for each other.
-const THREADS: usize = WORKS + 16;
+/// A work that takes longer than this makes room for another, so that a few that are huge do not hold up all others.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
+/// Such works at a time.
+const SLOW_WORKS: usize = 32;
+/// Threads for all those works and for the store's own file operations, which must not wait for each other.
+const THREADS: usize = WORKS + SLOW_WORKS + 16;
 
 /// The artifact store. Cheap to clone.
 #[derive(Clone)]
-pub struct Artifacts(Arc<Inner>);
+pub struct Artifacts(Arc<Inner>, Watch);
 
 struct Inner {
     store: Arc<dyn ObjectStore>,
     works: Arc<Semaphore>,
+    slow_works: Arc<Semaphore>,
     handle: Handle,
     /// Taken only on drop.
     runtime: Option<Runtime>,
@@ -70,16 +77,19 @@ impl Artifacts {
             .enable_all()
             .build()
             .map_err(Error::io("start threads for", dir))?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             store: Arc::new(store),
             works: Arc::new(Semaphore::new(WORKS)),
+            slow_works: Arc::new(Semaphore::new(SLOW_WORKS)),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
-        })))
+        });
+        Ok(Self(inner, Watch::default()))
     }
 
-    /// Runs blocking artifact work for an asynchronous caller, on this store's own pool. At most eight run at a time.
-    /// Dropping the future does not stop work that has begun. Do not nest: the inner one could wait for the outer.
+    /// Runs blocking artifact work for an asynchronous caller, on this store's own pool. At most eight begin at a time; one
+    /// that takes long makes room for others. When the future is dropped, work that has begun ends at its next step with
+    /// what it has. Do not nest: the inner one could wait for the outer.
     ///
     /// # Errors
     /// Those of `work`; `Abandoned` if it panicked.
@@ -93,16 +103,33 @@ impl Artifacts {
             .acquire_owned()
             .await
             .map_err(|_| Error::Abandoned)?;
-        let artifacts = self.clone();
+        let place = Arc::new(Mutex::new(permit));
+        let (watch, _abandon) = Watch::new();
+        let artifacts = Self(Arc::clone(&self.0), watch);
+        // By itself, since whoever waits for the work may go and the work then takes its time to end.
+        drop(self.0.handle.spawn(make_room(
+            Arc::clone(&self.0.slow_works),
+            Arc::downgrade(&place),
+        )));
         self.0
             .handle
             .spawn_blocking(move || {
                 let done = work(&artifacts);
-                drop(permit);
+                drop(place);
                 done
             })
             .await
             .map_err(|_| Error::Abandoned)?
+    }
+
+    /// A handle for the same work, of which `told` hears at each entry of a tree. For tests that end the process there.
+    #[must_use]
+    pub fn at_entries(&self, told: fn()) -> Self {
+        Self(Arc::clone(&self.0), self.1.at_entries(told))
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.1
     }
 
     /// Waits for `future` on this store's threads. Panics in an asynchronous task.
@@ -194,6 +221,20 @@ impl Artifacts {
             .spawn_blocking(move || seal::open(&keys, kind, &name, envelope.into()))
             .await
             .map_err(|_| Error::Abandoned)?
+    }
+}
+
+/// Has a work that takes long give up its place for one among the slow.
+async fn make_room(slow_works: Arc<Semaphore>, place: Weak<Mutex<OwnedSemaphorePermit>>) {
+    tokio::time::sleep(SLOW_AFTER).await;
+    if place.strong_count() == 0 {
+        return;
+    }
+    let Ok(permit) = slow_works.acquire_owned().await else {
+        return;
+    };
+    if let Some(place) = place.upgrade() {
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 }
 

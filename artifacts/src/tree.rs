@@ -23,4 +23,4 @@ pub use content::Content;
 pub use entries::{Entries, read, read_file};
 pub use entry::{Entry, Node, Stamp};
 pub use index::Index;
-pub use restore::{materialize, restore};
+pub use restore::{empty, materialize, restore};

@@ -6,6 +6,7 @@
 mod assignment;
 mod calls;
 mod heartbeat;
+mod holdings;
 mod place;
 mod reap;
 mod registry;
@@ -21,6 +22,7 @@ pub use assignment::{
 };
 pub use calls::{Answered, RecordAnswer, answered, record_answer};
 pub use heartbeat::{Heartbeat, HeldLease, Leases, heartbeat};
+pub use holdings::{Dispensable, Holdings, KeptBeside, dispensable, keep_beside};
 pub use place::{Kind as PlacedKind, PlaceNext, Placed, place_next};
 pub use reap::{Reaped, reap_expired_leases};
 pub use registry::{

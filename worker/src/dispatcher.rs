@@ -167,6 +167,7 @@ impl<D: Driver> Dispatcher<D> {
             // This runs at the end of that very task: let it end by itself.
             drop(held.task.detach());
         }
+        self.base.tidy.notify_one();
         self.held.send_replace(slots.held.len());
     }
 
@@ -177,6 +178,11 @@ impl<D: Driver> Dispatcher<D> {
             epoch: held.epoch,
         });
         leases.collect()
+    }
+
+    /// Whether a slot is at work on a workspace.
+    pub(crate) fn holds(&self, workspace_id: WorkspaceId) -> bool {
+        self.slots().held.contains_key(&workspace_id)
     }
 
     /// What is left of the worker's room.

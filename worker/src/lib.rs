@@ -19,6 +19,7 @@ mod serve;
 mod adopt;
 mod directive;
 mod dispatcher;
+mod housekeeping;
 mod lease;
 
 mod record;
@@ -33,6 +34,7 @@ mod workspace;
 mod backoff;
 mod clock;
 mod directory;
+mod disks;
 
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,9 @@
 
 /// Every crash point of the worker, in the order of a run's life.
 pub const CRASH_POINTS: &[&str] = &[
+    // Inside of files that are put back or captured, at each entry.
+    "worker.files.put_back_entry",
+    "worker.files.capture_entry",
     // Files and bundles lie ready; nothing runs.
     "worker.start.before_machine",
     // The runtime says that the machine runs, or its guest has greeted.

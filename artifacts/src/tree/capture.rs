@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::beneath::{self, Facts, Xattrs, failed, join, moved, shown};
 use super::content::{Content, Packer, Slot, Taken};
 use super::entries::ENTRY_BYTES;
-use super::entry::{Entry, Node, PATH_BYTES};
+use super::entry::{CAPTURED_PATH_BYTES, Entry, Node};
 use super::index::{Draft, Index, Known, is_racy};
 use super::spine::Spine;
 use crate::blob;
@@ -43,7 +43,7 @@ pub struct Captured {
     pub stored_bytes: u64,
     /// The root and everything in it.
     pub entries: u64,
-    /// Sockets and device nodes, which are not kept.
+    /// Sockets, device nodes, and what lies deeper than 8 KiB of path, which are not kept.
     pub left_out: u64,
     /// For the next capture of the same directory.
     pub index: Index,
@@ -54,7 +54,7 @@ pub struct Captured {
 /// nevertheless, each file is some state of it and is read again next time.
 ///
 /// # Errors
-/// `Io`, `Store`, `Unstable`, `PathTooLong`, `FileTooLarge`. Nothing is left but chunks that nobody names.
+/// `Io`, `Store`, `Unstable`, `FileTooLarge`, `Abandoned`. Nothing is left but chunks that nobody names.
 pub fn capture(
     artifacts: &Artifacts,
     keys: &KeySet,
@@ -64,6 +64,7 @@ pub fn capture(
     let root = beneath::open_dir(root.as_fd(), b"").map_err(failed("open", b""))?;
     let trusted = beneath::keeps_change_times(&root).map_err(failed("stat", b""))?;
     let mut capture = Capture {
+        artifacts,
         trusted,
         previous: previous.and_then(|index| index.under(keys)),
         stored: None,
@@ -81,10 +82,11 @@ pub fn capture(
         left_out: 0,
     };
     capture.walk(root.as_fd())?;
-    capture.finish(artifacts)
+    capture.finish()
 }
 
 struct Capture<'a> {
+    artifacts: &'a Artifacts,
     /// Whether an unchanged change time says that nothing changed; else everything is read each time.
     trusted: bool,
     previous: Option<&'a Index>,
@@ -134,11 +136,11 @@ impl Capture<'_> {
                 continue;
             };
             let path = join(&level.path, &name);
-            if path.len() > PATH_BYTES {
-                return Err(Error::PathTooLong {
-                    length: path.len(),
-                    limit: PATH_BYTES,
-                });
+            self.artifacts.watch().entry()?;
+            if path.len() > CAPTURED_PATH_BYTES {
+                // No program reaches it by its path, and to fail here would keep everything else from being captured.
+                self.left_out += 1;
+                continue;
             }
             let dir = match level.dir(root) {
                 Ok(dir) => dir,
@@ -413,12 +415,17 @@ impl Capture<'_> {
             .feed(&encoded, |piece| store_piece(writer, segments, piece))
     }
 
-    fn finish(mut self, artifacts: &Artifacts) -> Result<Captured, Error> {
+    fn finish(mut self) -> Result<Captured, Error> {
         self.close_pack()?;
         let (writer, segments) = (&mut self.writer, &mut self.segments);
         self.manifest
             .finish(|piece| store_piece(writer, segments, piece))?;
-        let written = blob::commit(artifacts, self.writer, self.segments, ManifestContent::Tree)?;
+        let written = blob::commit(
+            self.artifacts,
+            self.writer,
+            self.segments,
+            ManifestContent::Tree,
+        )?;
         Ok(Captured {
             id: written.id,
             size_bytes: self.size_bytes,

@@ -9,4 +9,5 @@ mod random;
 mod restore;
 mod round_trip;
 mod snapshot;
+mod works;
 mod world;

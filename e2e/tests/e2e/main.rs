@@ -10,6 +10,7 @@ mod execs;
 mod first_start;
 mod following;
 mod images;
+mod limits;
 mod lives;
 mod parity;
 mod samples;

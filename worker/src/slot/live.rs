@@ -12,6 +12,7 @@ use super::plan::{self, Step, View};
 use super::runs::Undelivered;
 use crate::client::Failure;
 use crate::directive::Directive;
+use crate::disks::Need;
 use crate::relay::Heard;
 
 /// How often a machine whose guest is away is looked at. A machine that died hangs up at once.
@@ -37,7 +38,7 @@ impl<D: Driver> Tenure<D> {
             let mut until = None;
             if !machine.frozen {
                 if let Some(assignment) = &directive.assignment {
-                    self.open_workspace(assignment)?;
+                    self.open_workspace(assignment, Need::AsItIs).await?;
                     let age = directive.age(Instant::now());
                     self.reconcile(machine, assignment, age).await?;
                     self.reconcile_execs(machine, assignment).await?;

@@ -13,6 +13,7 @@ use super::ending::Ending;
 use super::machine::Machine;
 use crate::backoff::Backoff;
 use crate::client::Failure;
+use crate::disks::Need;
 use crate::record::Phase;
 
 /// A machine that died is reported without a version if its files cannot be captured within this.
@@ -43,7 +44,7 @@ impl<D: Driver> Tenure<D> {
         self.kill().await;
         fault::point("worker.stop.after_kill");
         let assignment = self.first_assignment().await?;
-        self.open_workspace(&assignment)?;
+        self.open_workspace(&assignment, Need::AsItIs).await?;
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
         let version = loop {
             match self.workspace()?.capture().await {
@@ -109,7 +110,7 @@ impl<D: Driver> Tenure<D> {
                 .await
                 .ok()?
                 .ok()?;
-            self.open_workspace(&assignment).ok()?;
+            self.open_workspace(&assignment, Need::AsItIs).await.ok()?;
         }
         let workspace = self.workspace.as_mut()?;
         match timeout(LAST_FILES_WITHIN, workspace.capture()).await {

@@ -30,6 +30,14 @@ impl Drop for Scratch {
             return;
         };
         let path = directory.keep();
+        // Also what a test that failed left mounted.
+        let mounted = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let targets = mounted.lines().filter_map(|line| line.split(' ').nth(1));
+        for target in targets.filter(|target| Path::new(target).starts_with(&path)) {
+            let detached = rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH);
+            // Gone already is as good.
+            let _detached = detached.is_ok();
+        }
         let end = Instant::now() + DEADLINE;
         let mut absent = 0;
         while absent < LOOKS && Instant::now() < end {

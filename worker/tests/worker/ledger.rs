@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use helmr_api::worker::{Assignment, CapturedVersion, Origin, PendingWait, RunAssignment};
+use helmr_api::worker::{Assignment, Beside, CapturedVersion, Origin, PendingWait, RunAssignment};
 use helmr_domain::{CheckpointId, RunId, Timestamp, WaitId};
 use serde_json::{Value, json};
 
@@ -45,6 +45,10 @@ pub(crate) struct State {
     pub(crate) lost: bool,
     /// What the image holds at the mount path, once someone has captured it.
     pub(crate) seed: Option<String>,
+    /// Whatever the worker holds and does not use is over, or was lost with it.
+    pub(crate) all_over: bool,
+    pub(crate) all_lost: bool,
+    pub(crate) beside: Vec<Beside>,
 }
 
 pub(crate) struct Run {
@@ -71,6 +75,9 @@ impl State {
             versions: Vec::new(),
             log: Vec::new(),
             failures: Vec::new(),
+            all_over: false,
+            all_lost: false,
+            beside: Vec::new(),
             fenced: 0,
             draining: false,
             beats: 0,

@@ -10,6 +10,7 @@ mod ledger;
 mod world;
 
 mod adopt;
+mod disks;
 mod drain;
 mod image;
 mod lease;

@@ -40,7 +40,7 @@ fn plain(
     })
 }
 
-fn captured(version: wire::CapturedVersion) -> worker::CapturedVersion {
+pub(super) fn captured(version: wire::CapturedVersion) -> worker::CapturedVersion {
     worker::CapturedVersion {
         version_id: version.version_id,
         manifest: version.manifest,
