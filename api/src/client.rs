@@ -10,6 +10,7 @@ mod execs;
 mod follow;
 mod images;
 mod public_tokens;
+mod quotas;
 mod request;
 mod runs;
 mod scope;

@@ -192,6 +192,8 @@ codes! {
     /// The run is told to stop: it begins nothing more.
     RunStopping = "run_stopping", Conflict;
     WorkspaceNotActive = "workspace_not_active", Conflict;
+    /// The environment holds as much as it may.
+    QuotaExceeded = "quota_exceeded", Conflict;
     /// The state of the object does not allow it.
     InvalidState = "invalid_state", Conflict;
 

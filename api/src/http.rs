@@ -8,6 +8,7 @@ pub mod execs;
 pub mod images;
 pub mod page;
 pub mod public_tokens;
+pub mod quotas;
 pub mod runs;
 pub mod scope;
 pub mod sessions;

@@ -8,6 +8,7 @@ mod exec;
 mod image;
 mod page;
 mod public_token;
+mod quota;
 mod run;
 mod sandbox;
 mod session;
@@ -68,6 +69,10 @@ pub enum Command {
     #[command(subcommand)]
     Image(image::Command),
 
+    /// Quotas: what the environment may hold
+    #[command(subcommand)]
+    Quota(quota::Command),
+
     /// Workers: where machines run
     #[command(subcommand)]
     Worker(worker::Command),
@@ -97,6 +102,7 @@ impl Command {
             Self::Token(command) => command.run(context).await,
             Self::PublicToken(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
+            Self::Quota(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
             Self::Whoami => whoami::run(context).await,
             Self::Completions(arguments) => completions::run(&arguments, context, &tree),

@@ -6,6 +6,7 @@ pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod log;
 pub(crate) mod public_token;
+pub(crate) mod quota;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod scope;

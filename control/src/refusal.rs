@@ -115,6 +115,10 @@ impl From<Refusal> for ApiError {
             Refusal::MetadataNotNumber { key } => {
                 (Code::MetadataNotNumber, Some(json!({ "key": key })))
             }
+            Refusal::QuotaExceeded { quota, limit, used } => (
+                Code::QuotaExceeded,
+                Some(json!({ "quota": quota.as_str(), "limit": limit, "used": used })),
+            ),
             Refusal::PublicTokenSpent => (Code::PublicTokenSpent, None),
             Refusal::LogOverBudget { left } => {
                 (Code::InvalidState, Some(json!({ "left_bytes": left })))

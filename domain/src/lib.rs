@@ -17,6 +17,7 @@ pub mod machine;
 mod moment;
 mod name;
 pub mod placement;
+pub mod quota;
 mod refusal;
 pub mod run;
 mod scope;

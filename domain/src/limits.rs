@@ -24,6 +24,8 @@ pub const AUTO_STOP_LONGEST: Duration = Duration::from_secs(30 * 86_400);
 pub const WORKER_LOST_AFTER: Duration = Duration::from_secs(120);
 /// CPU is a quota: a worker takes this many times what it has.
 pub const CPU_OVERCOMMIT: u64 = 8;
+/// A worker whose disk has less free is given no new machines.
+pub const DISK_RESERVE_MIB: u64 = 1024;
 /// Dispatches of a run whose machine dies before task code starts, before that is taken for the sandbox's fault.
 pub const DISPATCHES_BEFORE_START: u32 = 5;
 /// Restores of one checkpoint that fail, before it is taken for unusable.

@@ -1,5 +1,6 @@
 //! Why a command is refused. The words for people, codes and statuses are given at the edge.
 
+use crate::quota::Quota;
 use crate::{RunId, WorkspaceId};
 
 /// A command that the state of its object does not allow. Nothing has changed.
@@ -75,6 +76,9 @@ pub enum Refusal {
     LogOutOfStep { expected: u64 },
     #[error("{left} bytes more may be kept of the run's log")]
     LogOverBudget { left: u64 },
+    /// `used` may be over `limit`, which came later.
+    #[error("the environment's quota of {limit} {quota} is used up ({used})")]
+    QuotaExceeded { quota: Quota, limit: u64, used: u64 },
     #[error("the public access token is spent")]
     PublicTokenSpent,
 }

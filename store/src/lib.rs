@@ -22,6 +22,7 @@ pub mod inline;
 pub mod keys;
 pub mod outbox;
 pub mod public_tokens;
+pub mod quotas;
 pub mod runs;
 pub mod sessions;
 pub mod setup;

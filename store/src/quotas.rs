@@ -144,7 +144,13 @@ async fn check(
 pub(crate) async fn check_workspace(tx: &mut Tx, scope: Scope) -> Result<()> {
     let limits = limits(tx, scope.environment).await?;
     check(tx, Quota::Workspaces, limits.workspaces, scope.environment).await?;
-    check(tx, Quota::VersionBytes, limits.version_bytes, scope.environment).await
+    check(
+        tx,
+        Quota::VersionBytes,
+        limits.version_bytes,
+        scope.environment,
+    )
+    .await
 }
 
 /// Lets new work into a workspace that is there, or not: it would add to its versions.
@@ -153,7 +159,13 @@ pub(crate) async fn check_workspace(tx: &mut Tx, scope: Scope) -> Result<()> {
 /// `Refused(QuotaExceeded)`.
 pub(crate) async fn check_work(tx: &mut Tx, scope: Scope) -> Result<()> {
     let limits = limits(tx, scope.environment).await?;
-    check(tx, Quota::VersionBytes, limits.version_bytes, scope.environment).await
+    check(
+        tx,
+        Quota::VersionBytes,
+        limits.version_bytes,
+        scope.environment,
+    )
+    .await
 }
 
 /// Takes those new machines out for which their environments have no room, and says why. Wakes are no new work.
@@ -170,8 +182,10 @@ pub(crate) async fn hold_back(
             continue;
         }
         let bound = params![demand.workspace];
-        let environment: EnvironmentId =
-            tx.one(&ENVIRONMENT_OF, bound).await?.take("environment_id")?;
+        let environment: EnvironmentId = tx
+            .one(&ENVIRONMENT_OF, bound)
+            .await?
+            .take("environment_id")?;
         let (limit, used) = match machines.get(&environment) {
             Some(known) => *known,
             None => {

@@ -16,6 +16,7 @@ use helmr_domain::WorkspaceId;
 use helmr_machine::disk::{Disk, Error};
 
 use crate::directory::{Directory, WorkspaceDir, remove};
+use crate::workspace::holds_newer;
 use spares::Spares;
 
 /// What the files of a workspace are wanted for.
@@ -135,7 +136,7 @@ impl Disks {
         let disk = Disk::at(directory.disk());
         let size = disk.size_bytes()?;
         if let Some(size) = size
-            && self.is_right(need, size)
+            && self.is_right(need, size, directory)
         {
             match disk.mount() {
                 Ok(()) => return Ok(Ground::Disk(disk)),
@@ -172,11 +173,14 @@ impl Disks {
         Ok(Ground::Disk(disk))
     }
 
-    /// Whether a disk of `size` serves. A changed size comes with the next start, which has the files anew.
-    fn is_right(&self, need: Need, size: u64) -> bool {
+    /// Whether a disk of `size` serves. A changed size comes with the next start, which has the files anew; only files
+    /// that are nowhere else yet are not given up for it.
+    fn is_right(&self, need: Need, size: u64, directory: &WorkspaceDir) -> bool {
         match need {
             Need::Start { disk_bytes } => {
-                self.hard_limit && size == disk_bytes.max(helmr_machine::disk::SMALLEST_BYTES)
+                self.hard_limit
+                    && (size == disk_bytes.max(helmr_machine::disk::SMALLEST_BYTES)
+                        || holds_newer(directory))
             }
             Need::Wake { .. } | Need::AsItIs => true,
         }

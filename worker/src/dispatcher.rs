@@ -189,13 +189,16 @@ impl<D: Driver> Dispatcher<D> {
     pub(crate) fn free(&self) -> Capacity {
         let slots = self.slots();
         let mut free = self.capacity;
+        // Disks are sparse: what is left is what the host says.
+        if let Ok(room) = rustix::fs::statvfs(self.base.directory.workspaces()) {
+            free.disk_mib = room.f_bavail.saturating_mul(room.f_frsize) >> 20;
+        }
         for held in slots.held.values() {
             free.slots = free.slots.saturating_sub(1);
             if let Some(assignment) = &held.directive.borrow().assignment {
                 let machine = &assignment.machine;
                 free.cpu_millis = free.cpu_millis.saturating_sub(machine.cpu_millis.into());
                 free.memory_mib = free.memory_mib.saturating_sub(machine.memory_bytes >> 20);
-                free.disk_mib = free.disk_mib.saturating_sub(machine.disk_bytes >> 20);
             }
         }
         free

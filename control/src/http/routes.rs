@@ -113,6 +113,7 @@ fn api() -> OpenApiRouter<Control> {
         .routes(routes!(v1::uploads::find_missing_uploads))
         .routes(routes!(v1::uploads::upload))
         .routes(routes!(v1::workers::list_workers))
+        .routes(routes!(v1::quotas::get_quotas, v1::quotas::update_quotas))
         .routes(routes!(
             v1::workspaces::read::list_workspaces,
             v1::workspaces::create::create_workspace

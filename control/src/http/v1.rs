@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod execs;
 pub(crate) mod images;
 pub(crate) mod public_tokens;
+pub(crate) mod quotas;
 pub(crate) mod runs;
 pub(crate) mod sandboxes;
 pub(crate) mod sessions;

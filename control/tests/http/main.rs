@@ -18,6 +18,7 @@ mod openapi;
 mod pages;
 mod public_tokens;
 mod queues;
+mod quotas;
 mod restart;
 mod retry;
 mod runs;

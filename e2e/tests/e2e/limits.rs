@@ -303,3 +303,50 @@ async fn a_kill_within_files_that_are_made_or_captured_leaves_them_whole() -> Re
     ensure!(found.stdout == expected, "{found:?}, not {expected}");
     nothing_left(&mut server).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_cannot_limit_disks_is_refused_unless_told() -> Result<()> {
+    let mut server = Server::start(Options::default()).await?;
+    server.kill()?;
+    let refused = helmr_e2e::without_loop_devices()?
+        .arg("up")
+        .args(["--data-dir".as_ref(), server.data_dir().as_os_str()])
+        .args(["--listen", "127.0.0.1:0"])
+        .output()?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(
+        !refused.status.success() && said.contains("--allow-soft-limits"),
+        "{said}"
+    );
+
+    let soft = Options {
+        without_loop_devices: true,
+        ..Options::default()
+    };
+    server.restart(soft).await?;
+    let hard = |workers: &Value| workers["items"][0]["drivers"][0]["hard_disk_limit"].clone();
+    let workers = server.get("/api/v1/workers").await?;
+    ensure!(hard(&workers) == false, "{workers}");
+    let cli = server.cli()?;
+    let workspace = small_workspace(&cli).await?;
+    let more = sh(
+        &cli,
+        &workspace,
+        "dd if=/dev/zero of=/workspace/zeros bs=1M count=30 && echo kept > /workspace/file",
+    )
+    .await?;
+    ensure!(more.code == 0, "{more:?}");
+    cli.json(&["workspace", "stop", &workspace]).await?;
+    let stopped = |workspace: &Value| workspace["materialization"]["state"] == "stopped";
+    await_workspace(&server, &workspace, "the machine to stop", stopped).await?;
+    ensure!(server.terminate().await? == 0, "not a clean stop");
+
+    // The same workspace on a host that can.
+    server.restart(Options::default()).await?;
+    let workers = server.get("/api/v1/workers").await?;
+    ensure!(hard(&workers) == true, "{workers}");
+    let found = sh(&server.cli()?, &workspace, "cat /workspace/file").await?;
+    ensure!(found.stdout == "kept\n", "{found:?}");
+    ensure!(image(&server, &workspace).exists(), "it is not on a disk");
+    nothing_left(&mut server).await
+}

@@ -26,7 +26,6 @@ pub(crate) async fn start(
     allow_soft_limits: bool,
 ) -> Result<Running, CommandError> {
     let home = data.path().join("worker");
-    let hard_disk_limit = disks(&home, allow_soft_limits).await?;
     let guest = guest::install(&home.join("guest"))?;
     let driver = Gvisor::open(Settings {
         runsc: runsc::find()?,
@@ -41,6 +40,7 @@ pub(crate) async fn start(
             .hint("`helmr doctor` tells what is missing and how to mend it")
     })?;
     require_pinned(&driver.identity().0)?;
+    let hard_disk_limit = disks(&home, allow_soft_limits).await?;
     let config = Config {
         data_dir: home,
         name: host_name(),

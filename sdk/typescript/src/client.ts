@@ -2,6 +2,7 @@
 import { Http } from "./internal/http.ts";
 import { Execs } from "./resources/execs.ts";
 import { Auth } from "./resources/public-tokens.ts";
+import { Quotas } from "./resources/quotas.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
 import { Tokens } from "./resources/tokens.ts";
@@ -36,6 +37,7 @@ export class HelmrClient {
   readonly tokens: Tokens;
   readonly workspaces: Workspaces;
   readonly execs: Execs;
+  readonly quotas: Quotas;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -51,6 +53,7 @@ export class HelmrClient {
     this.tokens = new Tokens(http);
     this.workspaces = new Workspaces(http);
     this.execs = new Execs(http);
+    this.quotas = new Quotas(http);
     this.auth = new Auth(http);
   }
 }

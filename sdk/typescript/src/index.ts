@@ -90,6 +90,7 @@ export type {
   PublicTokenLimits,
   PublicTokens,
 } from "./resources/public-tokens.ts";
+export type { EnvironmentQuotas, Quota, QuotaChanges, Quotas } from "./resources/quotas.ts";
 export type * from "./resources/run-types.ts";
 export type { ListRunsOptions, LogFilter, Runs, WaitForRunOptions } from "./resources/runs.ts";
 export type { SessionHandle, TranscriptFilter } from "./resources/session-handle.ts";

@@ -58,6 +58,8 @@ const METHODS: Readonly<Record<string, unknown>> = {
   read_exec_stderr: exec.stderr.follow,
   write_exec_stdin: exec.stdin.write,
   signal_exec: exec.signal,
+  get_quotas: client.quotas.get,
+  update_quotas: client.quotas.update,
 };
 
 interface Operation {
@@ -68,7 +70,7 @@ interface Operation {
 test("every operation on sessions, streams, runs, tokens, workspaces and execs has a method", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
   const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
-  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces", "execs"]);
+  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces", "execs", "quotas"]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))
     .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))

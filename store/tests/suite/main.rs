@@ -12,6 +12,7 @@ mod placement;
 mod plans;
 mod public_tokens;
 mod queues;
+mod quotas;
 mod reports;
 mod runs;
 mod sessions;

@@ -32,7 +32,9 @@ fn create(world: &World) -> Create {
 
 fn refused<T>(result: helmr_store::Result<T>) -> Result<(Quota, u64, u64)> {
     match result {
-        Err(Error::Refused(Refusal::QuotaExceeded { quota, limit, used })) => Ok((quota, limit, used)),
+        Err(Error::Refused(Refusal::QuotaExceeded { quota, limit, used })) => {
+            Ok((quota, limit, used))
+        }
         Err(other) => Err(other.into()),
         Ok(_) => anyhow::bail!("it was let in"),
     }
