@@ -71,7 +71,10 @@ impl World<'_> {
                 let input = Heartbeat {
                     at,
                     worker_id,
-                    free: Capacity::default(),
+                    free: Capacity {
+                        disk_mib: 100_000,
+                        ..Capacity::default()
+                    },
                     draining: *draining,
                     leases: leases.clone(),
                     lease_ttl: Duration::from_micros(self.plan.lease_ttl),

@@ -202,8 +202,8 @@ impl Disks {
         Disk::at(self.directory.workspace(id).disk()).allocated_bytes()
     }
 
-    /// Lets a mounted disk go. False if somebody uses it.
-    pub(crate) fn unmount(&self, id: WorkspaceId) -> Result<bool, Error> {
+    /// Lets a mounted disk go, and the host have what is free on it. False if somebody uses it.
+    pub(crate) fn put_away(&self, id: WorkspaceId) -> Result<bool, Error> {
         self.tidy(id, |directory| {
             let disk = Disk::at(directory.disk());
             if !disk.is_mounted() {
@@ -231,7 +231,8 @@ impl Disks {
         self.spares.retire();
         let workspaces = self.directory.workspaces();
         for id in crate::directory::entries::<WorkspaceId>(&workspaces).unwrap_or_default() {
-            if let Err(error) = self.unmount(id) {
+            let done = self.tidy(id, |directory| Disk::at(directory.disk()).unmount());
+            if let Err(error) = done {
                 tracing::warn!(workspace.id = %id, %error, "a workspace's disk stays mounted");
             }
         }

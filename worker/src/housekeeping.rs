@@ -73,7 +73,7 @@ async fn round<D: Driver>(base: &Arc<Base<D>>, dispatcher: &Dispatcher<D>) {
     let tidying = tokio::task::spawn_blocking(move || {
         let plan = plan(found.files, budget(&base));
         for id in plan.unmount {
-            if let Err(error) = base.disks.unmount(id) {
+            if let Err(error) = base.disks.put_away(id) {
                 tracing::debug!(workspace.id = %id, %error, "a disk stays mounted");
             }
         }

@@ -3,17 +3,18 @@
 use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Server};
 
-const TAGS: [&str; 6] = [
+const TAGS: [&str; 7] = [
     "sessions",
     "streams",
     "runs",
     "tokens",
     "public-tokens",
     "workspaces",
+    "quotas",
 ];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 37] = [
+const COMMANDS: [(&str, &str); 39] = [
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),
@@ -55,6 +56,8 @@ const COMMANDS: [(&str, &str); 37] = [
     ("list_workspace_versions", "workspace versions"),
     // With a version.
     ("get_workspace_version", "workspace versions"),
+    ("get_quotas", "quota get"),
+    ("update_quotas", "quota set"),
 ];
 
 /// For providers, which have a URL and nothing else.

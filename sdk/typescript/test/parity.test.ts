@@ -70,7 +70,16 @@ interface Operation {
 test("every operation on sessions, streams, runs, tokens, workspaces and execs has a method", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
   const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
-  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces", "execs", "quotas"]);
+  const mine = new Set([
+    "sessions",
+    "streams",
+    "runs",
+    "tokens",
+    "public-tokens",
+    "workspaces",
+    "execs",
+    "quotas",
+  ]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))
     .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))

@@ -29,7 +29,9 @@ describe("quotas", () => {
 
   test("a refusal says which quota it is, its limit and its use", async () => {
     const details = { quota: "workspaces", limit: 5, used: 5 };
-    await using server = await serve(json({ error: { code: "quota_exceeded", message: "no", details, request_id: "r" } }, 409));
+    await using server = await serve(
+      json({ error: { code: "quota_exceeded", message: "no", details, request_id: "r" } }, 409),
+    );
     const refused = await server.client.workspaces.create().catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(HelmrError);
     expect(refused).toMatchObject({ status: 409, code: "quota_exceeded", details });
