@@ -400,7 +400,11 @@ pub fn without_loop_devices() -> Result<Command> {
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "sh", "-c"])
-        .arg("mount --bind /dev/null /dev/loop-control && exec \"$@\"")
+        // Its view keeps what it has mounted, which may be the disks of another test.
+        .arg(
+            "grep -o ' [^ ]*/target/e2e/[^ ]*' /proc/mounts | xargs -r umount -l; \
+             mount --bind /dev/null /dev/loop-control && exec \"$@\"",
+        )
         .arg("sh")
         .arg(binary()?);
     Ok(command)

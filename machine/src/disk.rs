@@ -221,6 +221,17 @@ impl Disk {
             .map_err(Error::io("unmount", mount_point))
     }
 
+    /// Writes what a mounted disk holds to its image.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn sync(&self) -> Result<(), Error> {
+        let path = self.mount_point();
+        fs::File::open(&path)
+            .and_then(|file| Ok(rustix::fs::syncfs(file)?))
+            .map_err(Error::io("sync", path))
+    }
+
     /// Gives the room of what was removed on a mounted disk back to the host.
     ///
     /// # Errors

@@ -92,7 +92,9 @@ impl Spares {
         let disk = Disk::at(directory);
         let made = disk
             .create(bytes.max(SMALLEST_BYTES))
-            .and_then(|()| disk.mount());
+            .and_then(|()| disk.mount())
+            // The first commit of its journal is the longest.
+            .and_then(|()| disk.sync());
         let wanted = !self.kept().retired;
         let done = match made {
             Ok(()) if wanted => Ok(Some(disk)),
