@@ -194,6 +194,8 @@ codes! {
     WorkspaceNotActive = "workspace_not_active", Conflict;
     /// The environment holds as much as it may.
     QuotaExceeded = "quota_exceeded", Conflict;
+    /// There is no machine that could be forked, or more in it than a fork takes along.
+    ForkUnavailable = "fork_unavailable", Conflict;
     /// The state of the object does not allow it.
     InvalidState = "invalid_state", Conflict;
 
@@ -232,6 +234,10 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// No connected worker can do it.
     WorkerUnavailable = "worker_unavailable", Unavailable;
+    /// Its machine did not become live in time, or could not be made.
+    WorkspaceNotLive = "workspace_not_live", Unavailable;
+    /// The machine could not be copied.
+    ForkFailed = "fork_failed", Unavailable;
     ShuttingDown = "shutting_down", Unavailable;
 }
 

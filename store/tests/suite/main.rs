@@ -4,6 +4,7 @@ mod catalog;
 mod chaos;
 mod engines;
 mod execs;
+mod forks;
 mod holdings;
 mod holds;
 mod leases;

@@ -17,7 +17,7 @@ type Done = Result<StatusCode, ApiError>;
 
 const DONE: Done = Ok(StatusCode::NO_CONTENT);
 
-fn fence<T>(
+pub(super) fn fence<T>(
     caller: &WorkerCaller,
     workspace: WorkspaceId,
     body: &MachineReport<T>,
