@@ -157,6 +157,7 @@ codes! {
     StreamNotFound = "stream_not_found", NotFound;
     WorkspaceNotFound = "workspace_not_found", NotFound;
     ExecNotFound = "exec_not_found", NotFound;
+    PtyNotFound = "pty_not_found", NotFound;
     VersionNotFound = "version_not_found", NotFound;
     PublicTokenNotFound = "public_token_not_found", NotFound;
     UploadNotFound = "upload_not_found", NotFound;
@@ -175,6 +176,12 @@ codes! {
     ExecInputFull = "exec_input_full", Conflict;
     /// The write begins elsewhere than where the last one ended.
     ExecInputOutOfStep = "exec_input_out_of_step", Conflict;
+    /// It takes no more input and no other size.
+    PtyEnded = "pty_ended", Conflict;
+    /// As much as may wait has yet to be taken.
+    PtyInputFull = "pty_input_full", Conflict;
+    /// The write begins elsewhere than where the last one ended.
+    PtyInputOutOfStep = "pty_input_out_of_step", Conflict;
     RunNotFinished = "run_not_finished", Conflict;
     TokenCompletionConflict = "token_completion_conflict", Conflict;
     /// A completed token cannot be cancelled.

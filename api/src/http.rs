@@ -7,6 +7,7 @@ pub mod events;
 pub mod execs;
 pub mod images;
 pub mod page;
+pub mod ptys;
 pub mod public_tokens;
 pub mod quotas;
 pub mod runs;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use helmr_domain::{
-    CheckpointId, DeploymentId, ExecId, MaterializationId, RunId, SessionId, VersionId, WaitId,
+    CheckpointId, DeploymentId, MaterializationId, ProcessId, RunId, SessionId, VersionId, WaitId,
     WorkerId, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,9 @@ pub struct Assignment {
     #[serde(default)]
     pub keep_ms: u64,
     pub want: Want,
+    /// It was told to end: nothing that lives in it is kept.
+    #[serde(default)]
+    pub ending: bool,
 }
 
 /// What the control plane wants of a leased machine.
@@ -224,10 +227,11 @@ pub struct RunAssignment {
     pub waiting: Option<PendingWait>,
 }
 
-/// An exec that belongs in the machine.
+/// An exec, or a PTY, that belongs in the machine.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecAssignment {
-    pub exec_id: ExecId,
+    pub exec_id: ProcessId,
+    /// None at all: a login shell, with a terminal.
     pub command: Vec<String>,
     /// `None`: where the workspace is mounted.
     pub cwd: Option<String>,
@@ -242,6 +246,20 @@ pub struct ExecAssignment {
     /// Bytes of input that there are, and whether more can come.
     pub stdin_end: u64,
     pub stdin_closed: bool,
+    /// Of a PTY.
+    #[serde(default)]
+    pub terminal: Option<TerminalAssignment>,
+}
+
+/// A PTY's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalAssignment {
+    pub cols: u16,
+    pub rows: u16,
+    /// How many times a size was set; the machine is told of each once.
+    pub resizes: u64,
+    /// How long nothing is typed or printed before it is idle.
+    pub idle_after_ms: u64,
 }
 
 impl std::fmt::Debug for ExecAssignment {
@@ -465,6 +483,12 @@ pub struct InputTaken {
     pub offset: u64,
     /// Nobody reads it any more.
     pub closed: bool,
+}
+
+/// `…/rests`: the terminal of a PTY has become idle, or is so no longer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct TerminalRests {
+    pub idle: bool,
 }
 
 /// `…/ended`: the process is gone, and everything that it printed was told.

@@ -7,6 +7,7 @@ mod events;
 mod exec;
 mod image;
 mod page;
+mod pty;
 mod public_token;
 mod quota;
 mod run;
@@ -57,6 +58,10 @@ pub enum Command {
     #[command(subcommand)]
     Exec(exec::Command),
 
+    /// PTYs: terminals in workspaces
+    #[command(subcommand)]
+    Pty(pty::Command),
+
     /// Tokens: values that somebody outside completes, once
     #[command(subcommand)]
     Token(token::Command),
@@ -98,6 +103,7 @@ impl Command {
             Self::Session(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Exec(command) => command.run(context).await,
+            Self::Pty(command) => command.run(context).await,
             Self::Workspace(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
             Self::PublicToken(command) => command.run(context).await,

@@ -5,6 +5,7 @@ pub(crate) mod event;
 pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod log;
+pub(crate) mod pty;
 pub(crate) mod public_token;
 pub(crate) mod quota;
 pub(crate) mod run;

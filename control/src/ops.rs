@@ -9,6 +9,7 @@ pub(crate) mod forks;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod mismatch;
+pub(crate) mod ptys;
 pub(crate) mod public_tokens;
 pub(crate) mod runs;
 pub(crate) mod secrets;

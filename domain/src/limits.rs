@@ -12,6 +12,8 @@ pub const MAX_DURATION_LONGEST: Duration = Duration::from_secs(86_400);
 pub const EXEC_WINDOW_BYTES: u64 = 64 * 1024 * 1024;
 /// Of an exec's input, what has yet to be taken.
 pub const EXEC_INPUT_BYTES: u64 = 4 * 1024 * 1024;
+/// Nothing was typed or printed in a PTY for so long: it is idle, if its shell is in the foreground.
+pub const PTY_IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Between the abort of a task's signal and the kill of its processes.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long after the kill was due a worker may take to tell of it, before the run ends without its word.

@@ -16,6 +16,8 @@ pub enum Refusal {
     ExecInputFull,
     #[error("the exec takes no more input")]
     ExecInputClosed,
+    #[error("the PTY has ended")]
+    PtyEnded,
     #[error("the token has expired")]
     TokenExpired,
     #[error("the token was completed with other data")]

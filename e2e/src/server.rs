@@ -18,6 +18,7 @@ use crate::{Cli, binary, poll_until, template};
 #[derive(Debug, Clone)]
 pub struct Options {
     pub hot_window: &'static str,
+    pub pty_idle_after: &'static str,
     pub drain_grace: &'static str,
     /// `NAME` or `NAME:N`: the point at which the server kills itself.
     pub kill_at: Option<String>,
@@ -29,6 +30,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             hot_window: "0ms",
+            pty_idle_after: "60s",
             drain_grace: "1s",
             kill_at: None,
             without_loop_devices: false,
@@ -109,6 +111,7 @@ impl Server {
             .args(["--data-dir".as_ref(), self.data_dir().as_os_str()])
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--hot-window", options.hot_window])
+            .args(["--pty-idle-after", options.pty_idle_after])
             .args(["--drain-grace", options.drain_grace])
             .env("HOME", self.home())
             .env("XDG_CONFIG_HOME", self.home().join(".config"))

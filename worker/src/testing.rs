@@ -32,6 +32,7 @@ pub(crate) fn assignment() -> Assignment {
         auto_stop_after_ms: 300_000,
         keep_ms: 0,
         want: Want::Live,
+        ending: false,
     }
 }
 

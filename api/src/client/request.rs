@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use reqwest::{Body, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -207,6 +207,26 @@ impl<'a> Request<'a> {
             .await
             .map_err(|source| Error::of_sending(&self.operation(), self.client.url(), source))?;
         if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(self.refusal(answer).await)
+    }
+
+    /// Asks for another protocol on the connection, and gives the answer that turns it around.
+    pub(super) async fn upgrade(&self, headers: HeaderMap) -> Result<Response, Error> {
+        let asked = self
+            .client
+            .upgrading
+            .request(self.method.clone(), self.url.clone())
+            .headers(headers)
+            .send();
+        let answer = tokio::time::timeout(TIMEOUT, asked)
+            .await
+            .map_err(|_| Error::TimedOut {
+                operation: self.operation(),
+            })?
+            .map_err(|source| Error::of_sending(&self.operation(), self.client.url(), source))?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer);
         }
         Err(self.refusal(answer).await)

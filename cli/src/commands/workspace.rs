@@ -1,10 +1,11 @@
 //! `helmr workspace`.
 
 mod create;
-mod exec;
+pub(super) mod exec;
 mod fork;
 mod list;
 mod recover;
+mod shell;
 mod update;
 mod versions;
 
@@ -81,6 +82,8 @@ pub enum Command {
     },
     /// Run a command in a workspace's machine: its input, output and exit code are this command's
     Exec(exec::Arguments),
+    /// Open a terminal in a workspace's machine, with a shell, and work in it
+    Shell(shell::Arguments),
     /// List the commands that were run in a workspace, newest first
     Ps {
         /// The workspace's id (ws_…)
@@ -105,6 +108,7 @@ impl Command {
             Self::Recover(arguments) => return recover::run(arguments, context, &client).await,
             Self::Versions(arguments) => return versions::run(arguments, context, &client).await,
             Self::Exec(arguments) => return exec::run(arguments, context, &client).await,
+            Self::Shell(arguments) => return shell::run(arguments, context, &client).await,
             Self::Ps { workspace, page } => {
                 let answer = client.list_execs(workspace, &page.query()).await?;
                 return page::print(context, &answer, show::exec::list, show::exec::NOTHING);

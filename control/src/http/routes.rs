@@ -110,6 +110,16 @@ fn api() -> OpenApiRouter<Control> {
         .routes(routes!(v1::execs::output::read_exec_stderr))
         .routes(routes!(v1::execs::stdin::write_exec_stdin))
         .routes(routes!(v1::execs::signal::signal_exec))
+        .routes(routes!(
+            v1::ptys::read::list_ptys,
+            v1::ptys::create::create_pty
+        ))
+        .routes(routes!(v1::ptys::read::get_pty))
+        .routes(routes!(v1::ptys::output::read_pty_output))
+        .routes(routes!(v1::ptys::input::write_pty_input))
+        .routes(routes!(v1::ptys::resize::resize_pty))
+        .routes(routes!(v1::ptys::resize::close_pty))
+        .routes(routes!(v1::ptys::attach::attach_pty))
         .routes(routes!(v1::uploads::find_missing_uploads))
         .routes(routes!(v1::uploads::upload))
         .routes(routes!(v1::workers::list_workers))

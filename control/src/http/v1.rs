@@ -4,6 +4,7 @@ pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod execs;
 pub(crate) mod images;
+pub(crate) mod ptys;
 pub(crate) mod public_tokens;
 pub(crate) mod quotas;
 pub(crate) mod runs;

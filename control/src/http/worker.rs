@@ -74,6 +74,7 @@ pub(super) fn router() -> Router<Control> {
         .route("/worker/v1/execs/{exec}/output", post(execs::output))
         .route("/worker/v1/execs/{exec}/input", post(execs::input))
         .route("/worker/v1/execs/{exec}/taken", post(execs::taken))
+        .route("/worker/v1/execs/{exec}/rests", post(execs::rests))
         .route("/worker/v1/execs/{exec}/ended", post(execs::ended))
         .route("/worker/v1/seeds/find", post(seeds::find))
         .route("/worker/v1/seeds/put", post(seeds::put))

@@ -17,6 +17,7 @@ mod life;
 mod logs;
 mod openapi;
 mod pages;
+mod ptys;
 mod public_tokens;
 mod queues;
 mod quotas;

@@ -1,6 +1,7 @@
 //! `HelmrClient`: the public API for backends, tools and browsers.
 import { Http } from "./internal/http.ts";
 import { Execs } from "./resources/execs.ts";
+import { Ptys } from "./resources/ptys.ts";
 import { Auth } from "./resources/public-tokens.ts";
 import { Quotas } from "./resources/quotas.ts";
 import { Runs } from "./resources/runs.ts";
@@ -37,6 +38,7 @@ export class HelmrClient {
   readonly tokens: Tokens;
   readonly workspaces: Workspaces;
   readonly execs: Execs;
+  readonly ptys: Ptys;
   readonly quotas: Quotas;
   readonly auth: Auth;
 
@@ -53,6 +55,7 @@ export class HelmrClient {
     this.tokens = new Tokens(http);
     this.workspaces = new Workspaces(http);
     this.execs = new Execs(http);
+    this.ptys = new Ptys(http);
     this.quotas = new Quotas(http);
     this.auth = new Auth(http);
   }

@@ -51,6 +51,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "quotas",
         text: include_str!("../../migrations/0008_quotas.sql"),
     },
+    Migration {
+        number: 9,
+        name: "ptys",
+        text: include_str!("../../migrations/0009_ptys.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

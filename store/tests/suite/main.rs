@@ -11,6 +11,7 @@ mod leases;
 mod logs;
 mod placement;
 mod plans;
+mod ptys;
 mod public_tokens;
 mod queues;
 mod quotas;

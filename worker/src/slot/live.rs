@@ -93,7 +93,10 @@ impl<D: Driver> Tenure<D> {
         let execs = machine.relay.has_execs()
             || directive.assignment.as_ref().is_some_and(|assignment| {
                 let mut listed = assignment.execs.iter();
-                listed.any(|exec| !machine.execs_over.contains(&exec.exec_id))
+                listed.any(|exec| {
+                    !machine.execs_over.contains(&exec.exec_id)
+                        && !machine.relay.is_idle(exec.exec_id)
+                })
             });
         if listed || !inside.is_empty() || execs {
             machine.pace.worked(now);

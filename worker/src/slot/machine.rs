@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_domain::{ExecId, MaterializationId, WaitId};
+use helmr_domain::{MaterializationId, ProcessId, WaitId};
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
 use tokio::sync::mpsc;
@@ -48,11 +48,13 @@ pub(super) struct Machine {
     /// Runs that are over in this machine, whatever an older assignment says.
     pub(super) over: HashSet<RunKey>,
     /// Execs that are over in this machine.
-    pub(super) execs_over: HashSet<ExecId>,
+    pub(super) execs_over: HashSet<ProcessId>,
     /// Copies that were made, or could not be.
     pub(super) forks_over: HashSet<MaterializationId>,
     /// How many of its signals an exec was sent.
-    pub(super) exec_signals: HashMap<ExecId, usize>,
+    pub(super) exec_signals: HashMap<ProcessId, usize>,
+    /// Which size of its terminal a PTY was told of last.
+    pub(super) resizes: HashMap<ProcessId, u64>,
     pub(super) pace: Pace,
 }
 
@@ -155,6 +157,7 @@ impl<D: Driver> Tenure<D> {
             execs_over: HashSet::new(),
             forks_over: HashSet::new(),
             exec_signals: HashMap::new(),
+            resizes: HashMap::new(),
             pace: Pace::new(Instant::now()),
         }
     }

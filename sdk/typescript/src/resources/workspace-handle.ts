@@ -7,6 +7,7 @@ import { Listing, type Page, type PageOptions } from "../pagination.ts";
 import type { ExecHandle } from "./exec-handle.ts";
 import type { ExecOptions } from "./exec-types.ts";
 import { makeExec, WorkspaceExecs } from "./execs.ts";
+import { WorkspacePtys } from "./ptys.ts";
 import type {
   ConnectOptions,
   ForkedWorkspace,
@@ -63,6 +64,7 @@ export class WorkspaceHandle {
   readonly #lookup: WorkspaceLookup;
   readonly versions: WorkspaceVersions;
   readonly execs: WorkspaceExecs;
+  readonly pty: WorkspacePtys;
 
   /** @param lookup gives the workspace's id; asked when it is first needed. */
   constructor(http: Http, lookup: WorkspaceLookup) {
@@ -70,6 +72,11 @@ export class WorkspaceHandle {
     this.#lookup = lookup;
     this.versions = new WorkspaceVersions(http, () => lookup.id());
     this.execs = new WorkspaceExecs(http, () => lookup.id());
+    this.pty = new WorkspacePtys(
+      http,
+      () => lookup.id(),
+      (work) => this.#use(work),
+    );
   }
 
   /** Looks the workspace up. */
@@ -92,14 +99,18 @@ export class WorkspaceHandle {
    * const { exitCode, stdout, stderr } = await exec.output();
    */
   async exec(command: readonly string[], options: ExecOptions = {}): Promise<ExecHandle> {
+    return this.#use((id) => makeExec(this.#http, id, command, options));
+  }
+
+  async #use<T>(work: (id: string) => Promise<T>): Promise<T> {
     const id = await this.#lookup.id();
     try {
-      return await makeExec(this.#http, id, command, options);
+      return await work(id);
     } catch (error) {
       // An external id may name another workspace by now: after a deletion it is looked up once more.
       if (!isOver(error) || !this.#lookup.forget()) throw error;
     }
-    return makeExec(this.#http, await this.#lookup.id(), command, options);
+    return work(await this.#lookup.id());
   }
 
   /**

@@ -65,6 +65,8 @@ sql! {
             FROM execs e
             LEFT JOIN materializations m ON m.workspace_id = e.workspace_id AND m.ended_at IS NULL
             WHERE e.ended_at IS NULL
+                -- a PTY that is idle parks with its machine
+                AND e.idle = 0
                 AND (e.state = 'queued' OR COALESCE(m.state, 'parked') = 'parked')
             UNION ALL
             -- parked machines that are to be copied
@@ -169,7 +171,7 @@ sql! {
             AND NOT EXISTS (
                 SELECT 1
                 FROM execs e
-                WHERE e.workspace_id = m.workspace_id AND e.ended_at IS NULL
+                WHERE e.workspace_id = m.workspace_id AND e.ended_at IS NULL AND e.idle = 0
             )
             AND NOT EXISTS (
                 SELECT 1

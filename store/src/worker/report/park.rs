@@ -45,7 +45,7 @@ async fn is_active(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool
     if wait::has_undelivered(tx, workspace).await? {
         return Ok(true);
     }
-    if !execs::active_in(tx, workspace).await?.is_empty() || forks::wants(tx, workspace).await? {
+    if execs::any_awake(tx, workspace).await? || forks::wants(tx, workspace).await? {
         return Ok(true);
     }
     let runs = runs::active_in(tx, workspace).await?;
