@@ -11,7 +11,9 @@ use helmr_domain::{Duration, ExecId, Moment, Scope, Timestamp, WorkspaceId};
 
 use crate::idempotency::Idempotency;
 
-pub(crate) use change::{active_in, expire, has_queued, kill_in, lease_queued, lose_in};
+pub(crate) use change::{
+    active_in, expire, has_queued, kill_in, kill_queued_in, lease_queued, lose_in,
+};
 pub use change::{create, signal};
 pub use input::{Input, WriteInput, read_input, write_input};
 pub use output::{Output, Piece, read_output};

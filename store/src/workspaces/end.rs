@@ -10,7 +10,7 @@ use super::attach::not_active;
 use super::{End, State, Workspace, row};
 use crate::db::{Tx, params, sql};
 use crate::sessions::{self, Why};
-use crate::{Result, Store, machine};
+use crate::{Result, Store, execs, machine};
 
 sql! {
     UNFINISHED = "SELECT id
@@ -81,6 +81,8 @@ async fn delete_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     cancel_runs(tx, input, text).await?;
     row::set_state(tx, workspace.id, State::Deleted).await?;
     machine::end(tx, workspace.id, input.at).await?;
+    // Those that waited for the next machine: there will be none.
+    execs::kill_queued_in(tx, workspace.id, input.at).await?;
     row::get(tx, input.scope, input.workspace).await
 }
 
