@@ -48,6 +48,8 @@ pub(super) struct Machine {
     pub(super) over: HashSet<RunKey>,
     /// Execs that are over in this machine.
     pub(super) execs_over: HashSet<ExecId>,
+    /// Execs of which the control plane was told that they run, or will be.
+    pub(super) execs_begun: HashSet<ExecId>,
     /// How many of its signals an exec was sent.
     pub(super) exec_signals: HashMap<ExecId, usize>,
     pub(super) pace: Pace,
@@ -146,6 +148,7 @@ impl<D: Driver> Tenure<D> {
             strays: HashMap::new(),
             over: HashSet::new(),
             execs_over: HashSet::new(),
+            execs_begun: HashSet::new(),
             exec_signals: HashMap::new(),
             pace: Pace::new(Instant::now()),
         }
