@@ -7,6 +7,7 @@ mod execs;
 mod holds;
 mod leases;
 mod logs;
+mod migrations;
 mod placement;
 mod plans;
 mod public_tokens;
