@@ -23,6 +23,7 @@ mod retry;
 mod runs;
 mod sessions;
 mod streams;
+mod timers;
 mod tokens;
 mod transcript;
 mod uploads;
