@@ -1,12 +1,17 @@
 //! What may become of a row: each change against what was there before.
 
+pub(crate) mod execs;
+pub(crate) mod logs;
+pub(crate) mod public;
+
 use crate::row::{
     Checkpoint, Machine, Record, Run, Session, Stream, StreamKey, Token, Wait, Workspace,
 };
-use crate::shadow::{Clocks, Shadow};
+use crate::shadow::{Clocks, Open, Shadow};
 use crate::violation::{Checked, hold};
 
 pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
+    shadow.step.touched.workspaces.insert(new.id);
     if let Some(old) = shadow.workspaces.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -18,6 +23,11 @@ pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
             new.id,
             old.epoch,
             new.epoch
+        );
+        hold!(
+            old.state != "deleted" || new.state == "deleted",
+            "what is deleted stays deleted",
+            "{old:?} became {new:?}"
         );
         let taken = new.is_held() && (!old.is_held() || old.holder != new.holder);
         hold!(
@@ -44,6 +54,7 @@ pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
 }
 
 pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
+    shadow.step.touched.workspaces.insert(new.workspace);
     if let Some(old) = shadow.machines.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -62,8 +73,11 @@ pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
                     new.state.as_str(),
                     "live" | "parked" | "stopping" | "stopped" | "failed" | "lost"
                 ),
-                "parked" => new.state == "resuming",
-                "resuming" => matches!(new.state.as_str(), "live" | "parked" | "failed"),
+                // Told to end, it is not woken again.
+                "parked" => matches!(new.state.as_str(), "resuming" | "stopped"),
+                "resuming" => {
+                    matches!(new.state.as_str(), "live" | "parked" | "failed" | "stopped")
+                }
                 "stopping" => matches!(new.state.as_str(), "live" | "stopped" | "failed" | "lost"),
                 _ => false,
             };
@@ -88,6 +102,31 @@ pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
             "a machine ends once",
             "{old:?} became {new:?}"
         );
+        hold!(
+            new.state != "parked"
+                || matches!(old.state.as_str(), "parked" | "live" | "resuming")
+                || !shadow.has_exec_inside(new.workspace),
+            "a running exec keeps its machine",
+            "{old:?} became {new:?}"
+        );
+    } else {
+        let workspace = shadow.workspaces.get(&new.workspace);
+        hold!(
+            workspace.is_none_or(|workspace| workspace.state != "deleted"),
+            "nothing starts in a deleted workspace",
+            "{new:?}"
+        );
+    }
+    let other = shadow.open.machines.get(&new.workspace).copied();
+    if new.ended_at.is_none() {
+        hold!(
+            other.is_none_or(|other| other == new.id),
+            "a workspace has one machine",
+            "{new:?} beside {other:?}"
+        );
+        shadow.open.machines.insert(new.workspace, new.id);
+    } else if other == Some(new.id) {
+        shadow.open.machines.remove(&new.workspace);
     }
     shadow.step.changed = true;
     shadow.machines.insert(new.id, new);
@@ -95,6 +134,9 @@ pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
 }
 
 pub(crate) fn checkpoint(shadow: &mut Shadow, new: Checkpoint) -> Checked {
+    let machine = shadow.machines.get(&new.machine);
+    let workspace = machine.map(|machine| machine.workspace);
+    shadow.step.touched.workspaces.extend(workspace);
     if let Some(old) = shadow.checkpoints.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -111,6 +153,8 @@ pub(crate) fn checkpoint(shadow: &mut Shadow, new: Checkpoint) -> Checked {
 }
 
 pub(crate) fn session(shadow: &mut Shadow, new: Session) -> Checked {
+    shadow.step.touched.sessions.insert(new.id);
+    Open::keep(&mut shadow.open.sessions, new.id, new.status != "open");
     match shadow.sessions.get(&new.id) {
         Some(old) if *old == new => return Ok(()),
         Some(old) => {
@@ -136,6 +180,9 @@ pub(crate) fn session(shadow: &mut Shadow, new: Session) -> Checked {
 }
 
 pub(crate) fn run(shadow: &mut Shadow, new: Run) -> Checked {
+    shadow.step.touched.runs.insert(new.id);
+    shadow.step.touched.sessions.insert(new.session);
+    Open::keep(&mut shadow.open.runs, new.id, new.is_final());
     match shadow.runs.get(&new.id) {
         Some(old) if *old == new => return Ok(()),
         Some(old) => {
@@ -167,6 +214,15 @@ pub(crate) fn run(shadow: &mut Shadow, new: Run) -> Checked {
                 "what a run used only grows",
                 "{old:?} became {new:?}"
             );
+            hold!(
+                old.status == "running" || new.active == old.active,
+                "waiting never counts",
+                "{old:?} became {new:?}"
+            );
+            logs::budget(old, &new)?;
+            if old.status == "queued" && new.status == "running" {
+                shadow.step.leased.push(new.id);
+            }
         }
         None => shadow.step.runs.push(new.id),
     }
@@ -176,6 +232,8 @@ pub(crate) fn run(shadow: &mut Shadow, new: Run) -> Checked {
 }
 
 pub(crate) fn token(shadow: &mut Shadow, new: Token, now: i64) -> Checked {
+    shadow.step.touched.tokens.insert(new.id);
+    Open::keep(&mut shadow.open.tokens, new.id, new.status != "pending");
     if let Some(old) = shadow.tokens.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -203,6 +261,9 @@ pub(crate) fn token(shadow: &mut Shadow, new: Token, now: i64) -> Checked {
             new.status,
             new.timeout_at
         );
+    }
+    if new.status == "completed" {
+        shadow.step.completed += 1;
     }
     shadow.step.changed = true;
     shadow.tokens.insert(new.id, new);
@@ -278,10 +339,20 @@ fn record_of(wait: &Wait) -> Option<(StreamKey, u64)> {
 }
 
 pub(crate) fn wait(shadow: &mut Shadow, new: Wait, now: Clocks) -> Checked {
+    shadow.step.touched.waits.insert(new.id);
+    shadow.step.touched.runs.insert(new.run);
+    Open::keep(&mut shadow.open.waits, new.id, !new.is_open());
+    let holding = shadow.holding.entry(new.run).or_default();
+    Open::keep(holding, new.id, new.holds == 0);
     let old = shadow.waits.get(&new.id);
     if old == Some(&new) {
         return Ok(());
     }
+    hold!(
+        new.holds <= old.map_or(1, |old| old.holds) && (new.holds == 0 || new.blocking == 0),
+        "what holds a run lets go once",
+        "{old:?} became {new:?}"
+    );
     let before = old.map_or("hot", |old| old.state.as_str());
     let given_back = old
         .filter(|old| old.state == "resolved" && new.state == "cancelled")

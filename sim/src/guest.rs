@@ -1,12 +1,16 @@
 //! The memory of a machine: its processes, each with a small program. A checkpoint is a copy of it.
 
-use std::collections::{BTreeMap, VecDeque};
+pub(crate) mod exec;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use helmr_domain::wait::Outcome;
-use helmr_domain::{RunId, SessionId, TokenId};
+use helmr_domain::{ExecId, RunId, SessionId, TokenId};
+use helmr_store::execs::Stream;
 
 use crate::dice::Dice;
+use crate::event::Printed;
 use crate::plan::{MS, SECOND};
 
 /// An attempt of a run.
@@ -26,28 +30,47 @@ pub(crate) enum Op {
     WaitToken {
         timeout: Option<i64>,
         hot: Option<i64>,
-        blocking: bool,
+        kind: Kind,
     },
     WaitStream {
         correlation: Option<u8>,
         timeout: Option<i64>,
         hot: Option<i64>,
-        blocking: bool,
+        kind: Kind,
     },
     Sleep {
         /// To a time of day, rather than for a span.
         until: bool,
         span: i64,
         timeout: Option<i64>,
-        blocking: bool,
+        kind: Kind,
     },
+    /// Waits no more for what it began to wait for last beside the others.
+    Drop,
     Append {
         awaited: bool,
     },
+    Print {
+        stream: Stream,
+        size: u64,
+        split: bool,
+    },
+    Log,
     Increment,
     Spin {
         span: i64,
     },
+}
+
+/// How a task waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It goes no further.
+    Blocking,
+    /// `once`: it runs on until it has the outcome.
+    Once,
+    /// `on`: it runs on until it waits for it no more.
+    On,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,19 +96,31 @@ pub(crate) enum Ask {
     WaitToken { token: TokenId, wait: Wait },
     WaitStream { correlation: Option<u8>, wait: Wait },
     WaitTimer { until: bool, span: i64, wait: Wait },
+    Drop { call: u64 },
+}
+
+impl Ask {
+    const fn is_wait(&self) -> bool {
+        match self {
+            Self::WaitToken { .. } | Self::WaitStream { .. } | Self::WaitTimer { .. } => true,
+            Self::CreateToken { .. } | Self::Append | Self::Increment | Self::Drop { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wait {
     pub(crate) timeout: Option<i64>,
     pub(crate) hot: Option<i64>,
-    pub(crate) blocking: bool,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Frame {
     Started,
     Call(Call),
+    Printed(Printed),
+    Logged,
     Finished { success: bool, untaken: Vec<u64> },
     Exited { killed: bool },
 }
@@ -115,8 +150,13 @@ pub(crate) enum State {
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Token(TokenId),
-    Appended { sequence: u64, nonce: u64 },
+    Appended {
+        sequence: u64,
+        nonce: u64,
+    },
     Counted,
+    /// Whether no outcome came first.
+    Dropped(bool),
     Outcome(Outcome),
     Refused,
 }
@@ -137,12 +177,18 @@ pub(crate) struct Process {
     token: Option<TokenId>,
     /// The call and sequence of the last record that it heard of.
     pub(crate) appended: (u64, u64),
+    /// Calls of waits that do not block, not dropped yet.
+    listening: Vec<u64>,
+    /// Calls of waits that were dropped before they had an outcome.
+    pub(crate) dropped: BTreeSet<u64>,
+    printed: [u64; 2],
     stopping: bool,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Guest {
     pub(crate) processes: BTreeMap<RunKey, Process>,
+    pub(crate) execs: BTreeMap<ExecId, exec::Exec>,
 }
 
 /// What a step asks of the world.
@@ -161,31 +207,51 @@ fn draw_op(dice: &mut Dice) -> Op {
         1 => Some(100 * MS),
         _ => None,
     };
-    match dice.roll(16) {
+    let kind = |dice: &mut Dice| match dice.roll(8) {
+        0 => Kind::Once,
+        1 => Kind::On,
+        _ => Kind::Blocking,
+    };
+    match dice.roll(20) {
         0 | 1 => Op::CreateToken {
             timeout: dice.span(SECOND, 40 * SECOND),
         },
         2..=5 => Op::WaitToken {
             timeout: timeout(dice),
             hot: hot(dice),
-            blocking: dice.roll(5) > 0,
+            kind: kind(dice),
         },
         6..=9 => Op::WaitStream {
             correlation: (dice.roll(3) == 0).then(|| u8::from(dice.roll(2) == 0)),
             timeout: timeout(dice),
             hot: hot(dice),
-            blocking: dice.roll(4) > 0,
+            kind: kind(dice),
         },
         10 | 11 => Op::Sleep {
             until: dice.roll(4) == 0,
             span: dice.span(0, 10 * SECOND),
             timeout: timeout(dice).filter(|_| dice.roll(4) == 0),
-            blocking: dice.roll(5) > 0,
+            kind: kind(dice),
         },
         12 | 13 => Op::Append {
             awaited: dice.roll(3) > 0,
         },
         14 => Op::Increment,
+        15 => Op::Drop,
+        16 | 17 => Op::Print {
+            stream: if dice.roll(3) == 0 {
+                Stream::Stderr
+            } else {
+                Stream::Stdout
+            },
+            // Now and then so much that the budget ends.
+            size: match dice.roll(5) {
+                0 => (1 + dice.roll(48)) << 20,
+                _ => 1 + dice.roll(100_000),
+            },
+            split: dice.roll(3) == 0,
+        },
+        18 => Op::Log,
         _ => Op::Spin {
             span: dice.span(10 * MS, 6 * SECOND),
         },
@@ -223,6 +289,9 @@ impl Process {
             outbox: VecDeque::new(),
             token: None,
             appended: (0, 0),
+            listening: Vec::new(),
+            dropped: BTreeSet::new(),
+            printed: [0, 0],
             stopping: false,
         }
     }
@@ -284,47 +353,62 @@ impl Process {
                     self.state = State::Spinning;
                     return Next::After(span);
                 }
-                Op::WaitToken {
-                    timeout,
-                    hot,
-                    blocking,
-                } => {
+                Op::WaitToken { timeout, hot, kind } => {
                     let Some(token) = self.token else { continue };
-                    let wait = Wait {
-                        timeout,
-                        hot,
-                        blocking,
-                    };
+                    let wait = Wait { timeout, hot, kind };
                     let no = self.call(Ask::WaitToken { token, wait }, now, nonces, dice);
-                    blocking.then_some(no)
+                    self.listen(no, kind)
                 }
                 Op::WaitStream {
                     correlation,
                     timeout,
                     hot,
-                    blocking,
+                    kind,
                 } => {
-                    let wait = Wait {
-                        timeout,
-                        hot,
-                        blocking,
-                    };
+                    let wait = Wait { timeout, hot, kind };
                     let no = self.call(Ask::WaitStream { correlation, wait }, now, nonces, dice);
-                    blocking.then_some(no)
+                    self.listen(no, kind)
                 }
                 Op::Sleep {
                     until,
                     span,
                     timeout,
-                    blocking,
+                    kind,
                 } => {
                     let wait = Wait {
                         timeout,
                         hot: None,
-                        blocking,
+                        kind,
                     };
                     let no = self.call(Ask::WaitTimer { until, span, wait }, now, nonces, dice);
-                    blocking.then_some(no)
+                    self.listen(no, kind)
+                }
+                Op::Drop => {
+                    let Some(call) = self.listening.pop() else {
+                        continue;
+                    };
+                    Some(self.call(Ask::Drop { call }, now, nonces, dice))
+                }
+                Op::Print {
+                    stream,
+                    size,
+                    split,
+                } => {
+                    let printed = &mut self.printed[usize::from(stream == Stream::Stderr)];
+                    let offset = *printed;
+                    *printed += size;
+                    let piece = Printed {
+                        stream,
+                        offset,
+                        size,
+                        split,
+                    };
+                    self.say(Frame::Printed(piece), now, dice);
+                    None
+                }
+                Op::Log => {
+                    self.say(Frame::Logged, now, dice);
+                    None
                 }
             };
             if let Some(no) = waits_for {
@@ -332,6 +416,15 @@ impl Process {
                 return Next::Rest;
             }
         }
+    }
+
+    /// Notes how a wait was begun. Gives the call to stop at, if it blocks.
+    fn listen(&mut self, no: u64, kind: Kind) -> Option<u64> {
+        if kind == Kind::Blocking {
+            return Some(no);
+        }
+        self.listening.push(no);
+        None
     }
 
     fn finish(&mut self, now: i64, dice: &mut Dice) -> Next {
@@ -358,19 +451,14 @@ impl Process {
     fn unanswered_write(&self) -> Option<u64> {
         let mut writes = self.pending.values();
         writes
-            .find(|call| matches!(call.ask, Ask::Append))
+            .find(|call| matches!(call.ask, Ask::Append | Ask::Drop { .. }))
             .map(|call| call.no)
     }
 
     fn last_word(&self, success: bool) -> Frame {
         let waits = self.pending.values();
         let untaken = waits
-            .filter(|call| {
-                !matches!(
-                    call.ask,
-                    Ask::CreateToken { .. } | Ask::Append | Ask::Increment
-                )
-            })
+            .filter(|call| call.ask.is_wait())
             .map(|call| call.no)
             .collect();
         Frame::Finished { success, untaken }
@@ -393,6 +481,12 @@ impl Process {
         match answer {
             Answer::Token(token) => self.token = Some(*token),
             Answer::Appended { sequence, .. } => self.appended = (no, *sequence),
+            Answer::Dropped(dropped) => {
+                if let (Ask::Drop { call: waited }, true) = (&call.ask, *dropped) {
+                    self.pending.remove(waited);
+                    self.dropped.insert(*waited);
+                }
+            }
             Answer::Counted | Answer::Outcome(_) => {}
             // The task does not catch it.
             Answer::Refused => {
