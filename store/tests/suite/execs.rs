@@ -303,8 +303,8 @@ on_both! {
 
     async fn what_waits_for_a_machine_ends_with_its_workspace(world) {
         // One for which there never was a machine, and one that waits for the next.
-        let lonely = make(&world, workspace(&world).await?).await?;
         let (exec, _) = running(&world).await?;
+        let lonely = make(&world, workspace(&world).await?).await?;
         let end = |workspace| EndWorkspace {
             at: world.at(),
             scope: world.scope,
