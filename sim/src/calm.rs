@@ -82,7 +82,7 @@ impl World<'_> {
             for id in &open {
                 let run = self.shadow.runs.get(id);
                 hold!(
-                    run.is_some_and(|run| self.is_stranded(run.workspace)),
+                    run.is_some_and(|run| self.is_stuck(run)),
                     "every run comes to its end",
                     "{run:?} waits for {:?} in {:?}",
                     run.and_then(|run| self.shadow.waits.get(&run.wait?)),
@@ -138,13 +138,25 @@ impl World<'_> {
     }
 
     fn are_all_stranded(&self, open: &[helmr_domain::RunId]) -> bool {
-        let runs = open.iter().filter_map(|id| self.shadow.runs.get(id));
+        let mut runs = open.iter().filter_map(|id| self.shadow.runs.get(id));
         let execs = self.shadow.open.execs.iter();
-        let execs = execs.filter_map(|id| self.shadow.execs.get(id));
-        let mut workspaces = runs
-            .map(|run| run.workspace)
-            .chain(execs.map(|exec| exec.workspace));
-        workspaces.all(|workspace| self.is_stranded(workspace))
+        let mut execs = execs.filter_map(|id| self.shadow.execs.get(id));
+        runs.all(|run| self.is_stuck(run)) && execs.all(|exec| self.is_stranded(exec.workspace))
+    }
+
+    /// Whether only a disk that is gone could help a run, or one that is before it in its queue.
+    fn is_stuck(&self, run: &crate::row::Run) -> bool {
+        let mut others = self.shadow.open.runs.iter();
+        self.is_stranded(run.workspace)
+            || (run.status == "queued"
+                && run.queue_limit.is_some()
+                && others.any(|id| {
+                    self.shadow.runs.get(id).is_some_and(|other| {
+                        other.queue == run.queue
+                            && other.queue_key == run.queue_key
+                            && self.is_stranded(other.workspace)
+                    })
+                }))
     }
 
     fn first_exec(&self) -> Option<&crate::row::Exec> {

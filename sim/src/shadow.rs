@@ -47,6 +47,8 @@ pub(crate) struct Shadow {
     pub(crate) told_runs: BTreeMap<RunId, Status>,
     /// What has not ended: looked at after every step, beside what the step touched.
     pub(crate) open: Open,
+    /// What has happened at least once, for the test that schedules reach what they are for.
+    pub(crate) reached: BTreeSet<&'static str>,
     /// What the step that is being taken in has done so far.
     pub(crate) step: Step,
 }
@@ -264,7 +266,7 @@ impl Shadow {
             Table::Tokens => changes::token(self, Token::read(cells)?, now.steady),
             Table::Streams => changes::stream(self, Stream::read(cells)?),
             Table::Records => changes::record(self, Record::read(cells)?),
-            Table::Waits => changes::wait(self, Wait::read(cells)?, now),
+            Table::Waits => changes::waits::wait(self, Wait::read(cells)?, now),
             Table::PublicTokens => changes::public::token(self, PublicToken::read(cells)?, now),
             Table::LogPositions => changes::logs::position(self, LogPosition::read(cells)?),
             Table::LogSegments => changes::logs::segment(self, &LogSegment::read(cells)?),

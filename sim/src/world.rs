@@ -85,6 +85,9 @@ pub struct Played {
     pub hash: u64,
     pub runs: usize,
     pub waits: usize,
+    pub execs: usize,
+    /// What happened at least once, of what not every schedule comes to.
+    pub reached: BTreeSet<&'static str>,
     pub violation: Option<Violation>,
     pub trace: Vec<String>,
 }
@@ -125,6 +128,8 @@ pub fn play(base: &Base, seed: u64, traced: bool) -> anyhow::Result<Played> {
         hash: world.hash,
         runs: world.shadow.runs.len(),
         waits: world.shadow.waits.len(),
+        execs: world.shadow.execs.len(),
+        reached: world.shadow.reached,
         violation,
         trace: world.trace.unwrap_or_default(),
     })

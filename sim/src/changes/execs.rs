@@ -9,7 +9,11 @@ pub(crate) fn exec(shadow: &mut Shadow, new: Exec) -> Checked {
     Open::keep(&mut shadow.open.execs, new.id, new.ended_at.is_some());
     match shadow.execs.get(&new.id) {
         Some(old) if *old == new => return Ok(()),
-        Some(old) => change(old, &new)?,
+        Some(old) => {
+            change(old, &new)?;
+            let old_state = old.state.clone();
+            reach(shadow, &old_state, &new);
+        }
         None => {
             // Into a live machine it goes at once.
             hold!(
@@ -23,6 +27,25 @@ pub(crate) fn exec(shadow: &mut Shadow, new: Exec) -> Checked {
     shadow.step.changed = true;
     shadow.execs.insert(new.id, new);
     Ok(())
+}
+
+fn reach(shadow: &mut Shadow, old_state: &str, new: &Exec) {
+    let machine = shadow.machine_of(new.workspace);
+    let resuming = machine.is_some_and(|machine| machine.state == "resuming");
+    let mut runs = shadow.open.runs.iter().filter_map(|id| shadow.runs.get(id));
+    let beside = runs.any(|run| run.workspace == new.workspace && run.status == "waiting");
+    let reached = [
+        (
+            old_state == "queued" && new.is_inside() && resuming && beside,
+            "an exec wakes a machine beside a waiting run",
+        ),
+        (new.stdout_start > 0, "an exec's window moves on"),
+        (new.timed_out == 1, "an exec times out"),
+        (new.state == "lost", "an exec is lost with its machine"),
+        (new.stdin_taken > 0, "an exec reads its input"),
+    ];
+    let reached = reached.into_iter().filter(|(is_so, _)| *is_so);
+    shadow.reached.extend(reached.map(|(_, what)| what));
 }
 
 fn change(old: &Exec, new: &Exec) -> Checked {

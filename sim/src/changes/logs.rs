@@ -62,6 +62,9 @@ pub(crate) fn position(shadow: &mut Shadow, new: LogPosition) -> Checked {
             "{old:?} became {new:?}"
         );
     }
+    if new.cut.is_some() {
+        shadow.reached.insert("a run's output is cut");
+    }
     shadow.step.changed = true;
     log.last = Some(new);
     Ok(())

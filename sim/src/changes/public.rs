@@ -33,6 +33,9 @@ pub(crate) fn token(shadow: &mut Shadow, new: PublicToken, now: Clocks) -> Check
             );
             if new.uses != old.uses {
                 shadow.step.spent.push(new.id);
+                if Some(new.uses) == most {
+                    shadow.reached.insert("a public access token is used up");
+                }
             }
         }
         None => shadow.step.public.push(new.id),
