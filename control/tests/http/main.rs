@@ -26,6 +26,7 @@ mod retry;
 mod runs;
 mod sessions;
 mod streams;
+mod timers;
 mod tokens;
 mod transcript;
 mod uploads;

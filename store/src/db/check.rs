@@ -89,3 +89,27 @@ pub fn raw_sqlite(path: &std::path::Path) -> Result<impl Fn(&str) -> Result<()>>
     let connection = rusqlite::Connection::open(path)?;
     Ok(move |command: &str| Ok(connection.execute_batch(command)?))
 }
+
+/// Makes a SQLite file as a build did whose last migration had this number, and fills it.
+///
+/// # Errors
+/// If the file cannot be made or filled.
+pub fn old_sqlite(path: &std::path::Path, last: usize, fill: &str) -> Result<()> {
+    let mut connection = rusqlite::Connection::open(path)?;
+    super::migrate::sqlite_until(&mut connection, last)?;
+    Ok(connection.execute_batch(fill)?)
+}
+
+/// The same of an empty PostgreSQL database.
+///
+/// # Errors
+/// If the database cannot be reached or filled.
+pub async fn old_postgres(url: &str, last: usize, fill: &str) -> Result<()> {
+    let (mut client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    let driver = tokio::spawn(connection);
+    super::migrate::postgres_until(&mut client, last).await?;
+    client.batch_execute(fill).await?;
+    drop(client);
+    drop(driver.await);
+    Ok(())
+}

@@ -163,6 +163,17 @@ pub(crate) async fn kill_in(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> 
         .map(drop)
 }
 
+/// Ends what waits for a machine that it is not to have.
+pub(crate) async fn kill_queued_in(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<()> {
+    for mut exec in row::active(tx, workspace).await? {
+        if exec.state == State::Queued {
+            let signal = SIGKILL;
+            apply(tx, &mut exec, Command::Signal { signal }, at).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn all(tx: &mut Tx, workspace: WorkspaceId, command: &Command, at: Moment) -> Result<usize> {
     let mut changed = 0;
     for mut exec in row::active(tx, workspace).await? {

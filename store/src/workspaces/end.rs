@@ -10,7 +10,7 @@ use super::attach::not_active;
 use super::{End, State, Workspace, materialize, row};
 use crate::db::{Tx, params, sql};
 use crate::sessions::{self, Why};
-use crate::{Hint, Result, Store, machine};
+use crate::{Hint, Result, Store, execs, machine};
 
 sql! {
     UNFINISHED = "SELECT id
@@ -134,6 +134,8 @@ async fn delete_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     row::set_state(tx, workspace.id, State::Deleted).await?;
     materialize::want_no_machine(tx, workspace.id).await?;
     machine::end(tx, workspace.id, input.at).await?;
+    // Those that waited for the next machine: there will be none.
+    execs::kill_queued_in(tx, workspace.id, input.at).await?;
     row::get(tx, input.scope, input.workspace).await
 }
 

@@ -9,6 +9,7 @@ mod holdings;
 mod holds;
 mod leases;
 mod logs;
+mod migrations;
 mod placement;
 mod plans;
 mod ptys;

@@ -54,6 +54,7 @@ fn hot_statements_use_an_index() -> Result<()> {
         "runs::row::LIST_QUEUED_IN_WORKSPACE",
         "runs::write::SAVE",
         "runs::log::SEGMENTS",
+        "runs::queue::AHEAD",
         "sessions::row::FIND_OPEN",
         "sessions::list::LIST",
         "sessions::list::LIST_IN_WORKSPACE",

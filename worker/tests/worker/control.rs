@@ -54,6 +54,7 @@ impl Control {
             .route("/worker/v1/workspaces/{workspace}/beside", post(beside))
             .route("/worker/v1/machines/{workspace}/{what}", post(machine))
             .route("/worker/v1/runs/{run}/{what}", post(run))
+            .route("/worker/v1/execs/{exec}/{what}", post(exec))
             .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
             .with_state(self.clone())
     }
@@ -377,4 +378,15 @@ async fn run(
         Some(answer) => Json(answer).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
+}
+
+async fn exec(
+    Extract(control): Extract<Control>,
+    Path((_exec, what)): Path<(String, String)>,
+) -> StatusCode {
+    let what = format!("exec {what}");
+    control.arrives(&what).await;
+    control.state().log.push(what);
+    control.touch();
+    StatusCode::NO_CONTENT
 }

@@ -157,7 +157,8 @@ sql! {
         WHERE ended_at IS NULL AND state <> 'parked'
         GROUP BY worker_id";
 
-    /// Live machines in which nothing runs, longest live first.
+    /// Live machines in which nothing runs, longest live first. What is queued in their workspaces is not at its turn, or it
+    /// would have joined.
     IDLE = "SELECT m.worker_id, m.workspace_id, m.cpu_millis, m.memory_mib, m.leaving
         FROM materializations m
         WHERE m.ended_at IS NULL AND m.state <> 'parked' AND m.state = 'live'
@@ -166,7 +167,7 @@ sql! {
                 FROM runs r
                 WHERE r.workspace_id = m.workspace_id
                     AND r.status IN ('queued', 'running', 'waiting')
-                    AND (r.status <> 'waiting' OR r.stop_reason IS NOT NULL)
+                    AND (r.status = 'running' OR r.stop_reason IS NOT NULL)
             )
             AND NOT EXISTS (
                 SELECT 1
