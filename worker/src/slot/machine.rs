@@ -48,15 +48,11 @@ pub(super) struct Machine {
     /// Runs that are over in this machine, whatever an older assignment says.
     pub(super) over: HashSet<RunKey>,
     /// Execs that are over in this machine.
-<<<<<<< HEAD
     pub(super) execs_over: HashSet<ProcessId>,
     /// Copies that were made, or could not be.
     pub(super) forks_over: HashSet<MaterializationId>,
-=======
-    pub(super) execs_over: HashSet<ExecId>,
     /// Execs of which the control plane was told that they run, or will be.
-    pub(super) execs_begun: HashSet<ExecId>,
->>>>>>> sim
+    pub(super) execs_begun: HashSet<ProcessId>,
     /// How many of its signals an exec was sent.
     pub(super) exec_signals: HashMap<ProcessId, usize>,
     /// Which size of its terminal a PTY was told of last.
@@ -161,11 +157,8 @@ impl<D: Driver> Tenure<D> {
             strays: HashMap::new(),
             over: HashSet::new(),
             execs_over: HashSet::new(),
-<<<<<<< HEAD
             forks_over: HashSet::new(),
-=======
             execs_begun: HashSet::new(),
->>>>>>> sim
             exec_signals: HashMap::new(),
             resizes: HashMap::new(),
             pace: Pace::new(Instant::now()),
