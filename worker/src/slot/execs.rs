@@ -174,7 +174,7 @@ impl<D: Driver> Tenure<D> {
 }
 
 /// Tells that an exec's process runs.
-async fn tell_started(reports: Reports, id: ExecId) -> Delivery {
+async fn tell_started(reports: Reports, id: ProcessId) -> Delivery {
     match reports.exec_started(id).await {
         Err(Failure::Stale) => Err(Failure::Stale.into()),
         Err(refused) => {
