@@ -327,6 +327,7 @@ fn assignment(stored: &Stored) -> Assignment {
         auto_stop_after_ms: 600_000,
         keep_ms: 0,
         want: Want::Live,
+        ending: false,
     }
 }
 
