@@ -15,10 +15,12 @@ mod runs;
 mod scope;
 mod sessions;
 mod sse;
+mod storage;
 mod streams;
 mod tasks;
 mod tokens;
 mod uploads;
+mod versions;
 mod workers;
 mod workspaces;
 
@@ -31,7 +33,7 @@ use reqwest::Url;
 pub use answer::Answer;
 pub use error::Error;
 pub use follow::{Follow, Update};
-pub use request::IdempotencyKey;
+pub use request::{ByteStream, IdempotencyKey};
 
 use crate::http::{API_VERSION, API_VERSION_HEADER, CLIENT_HEADER};
 

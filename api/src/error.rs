@@ -182,6 +182,16 @@ codes! {
     DeploymentNotReady = "deployment_not_ready", Conflict;
     WorkspaceIncompatible = "workspace_incompatible", Conflict;
     WorkspaceBusy = "workspace_busy", Conflict;
+    /// Nothing has run in it, so it has no files yet.
+    WorkspaceEmpty = "workspace_empty", Conflict;
+    /// It has a machine.
+    WorkspaceNotStopped = "workspace_not_stopped", Conflict;
+    /// An archive holds more than it may.
+    ArchiveTooLarge = "archive_too_large", TooLarge;
+    /// An archive is torn, or holds what cannot be part of a version.
+    ArchiveInvalid = "archive_invalid", Unprocessable;
+    /// Nobody could make the version that was asked for.
+    CaptureFailed = "capture_failed", Conflict;
     /// Another workspace has the external id.
     ExternalIdTaken = "external_id_taken", Conflict;
     /// The worker's lease is not the current one: nothing was changed.
@@ -230,6 +240,8 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// No connected worker can do it.
     WorkerUnavailable = "worker_unavailable", Unavailable;
+    /// A version is still being made.
+    CaptureUnfinished = "capture_unfinished", Unavailable;
     ShuttingDown = "shutting_down", Unavailable;
 }
 

@@ -23,6 +23,7 @@ mod cut;
 mod manifest;
 
 pub mod blob;
+pub mod sweep;
 pub mod tree;
 
 pub use chunk::{ChunkName, ChunkRef};

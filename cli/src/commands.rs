@@ -3,6 +3,7 @@
 mod completions;
 mod deploy;
 mod deployment;
+mod environment;
 mod events;
 mod exec;
 mod image;
@@ -11,6 +12,7 @@ mod public_token;
 mod run;
 mod sandbox;
 mod session;
+mod storage;
 mod task;
 mod token;
 mod whoami;
@@ -68,6 +70,14 @@ pub enum Command {
     #[command(subcommand)]
     Image(image::Command),
 
+    /// Environments: which versions of their workspaces they keep
+    #[command(subcommand, name = "env")]
+    Environment(environment::Command),
+
+    /// The artifact store: what it takes, and its garbage collection
+    #[command(subcommand)]
+    Storage(storage::Command),
+
     /// Workers: where machines run
     #[command(subcommand)]
     Worker(worker::Command),
@@ -97,6 +107,8 @@ impl Command {
             Self::Token(command) => command.run(context).await,
             Self::PublicToken(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
+            Self::Environment(command) => command.run(context).await,
+            Self::Storage(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
             Self::Whoami => whoami::run(context).await,
             Self::Completions(arguments) => completions::run(&arguments, context, &tree),

@@ -1,11 +1,13 @@
 //! Workspaces: durable files, and the lease of the machine in which they live.
 
 mod attach;
+mod capture;
 mod create;
 mod end;
 mod list;
 mod read;
 mod recover;
+mod restore;
 mod row;
 mod tags;
 mod update;
@@ -20,12 +22,17 @@ use serde_json::Value;
 use crate::idempotency::Idempotency;
 
 pub(crate) use attach::{attach, check_usable, touch};
+pub use capture::{Asked, Capture, Found, asked, capture, last_files};
+pub(crate) use capture::{
+    fulfil as fulfil_captures, pending as pending_captures, record_asked, settle as settle_captures,
+};
 pub use create::create;
 pub(crate) use create::{New, insert};
 pub use end::{delete, stop};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;
 pub use recover::recover;
+pub use restore::{Import, Restore, Restored, check_stopped, disk_bytes, import, restore};
 pub(crate) use row::want_less;
 pub use update::update;
 pub(crate) use version::record as record_version;
@@ -96,6 +103,8 @@ pub struct Machine {
     pub failure: Option<String>,
     /// Told to end as soon as its runs have.
     pub ending: bool,
+    /// The workspace went on from other files than those on which it works.
+    pub superseded: bool,
     pub worker_id: WorkerId,
     pub driver: String,
     pub checkpoint_size_bytes: Option<u64>,

@@ -7,7 +7,7 @@ use helmr_api::worker::{
     Files, FindSeed, Finish, Finished, InputTaken, MachineFailed, MachineReport, Nothing, Output,
     Parked, PutSeed, RunInput, RunReport, Seed, WantInput,
 };
-use helmr_domain::{ExecId, MaterializationId, RunId, WaitId, WorkspaceId};
+use helmr_domain::{ExecId, MaterializationId, RunId, VersionId, WaitId, WorkspaceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -51,12 +51,25 @@ impl Reports {
     }
 
     pub(crate) async fn stopped(&self, version: Option<CapturedVersion>) -> Result<(), Failure> {
-        self.machine("stopped", Files { version }).await
+        self.machine(
+            "stopped",
+            Files {
+                version,
+                asked: Vec::new(),
+            },
+        )
+        .await
     }
 
-    pub(crate) async fn version(&self, version: CapturedVersion) -> Result<(), Failure> {
+    /// `asked`: the requests for which it was captured.
+    pub(crate) async fn version(
+        &self,
+        version: CapturedVersion,
+        asked: Vec<VersionId>,
+    ) -> Result<(), Failure> {
         let files = Files {
             version: Some(version),
+            asked,
         };
         self.machine("version", files).await
     }

@@ -47,6 +47,7 @@ pub(crate) async fn write(
             .into_iter()
             .map(|exec| super::execs::assign(&environment, exec))
             .collect::<Result<_, _>>()?,
+        captures: assignment.captures,
         data_key: STANDARD.encode(environment.key.expose()),
         auto_stop_after_ms: millis(assignment.auto_stop_after),
         want: match assignment.want {

@@ -14,5 +14,6 @@ mod lives;
 mod parity;
 mod samples;
 mod tools;
+mod versions;
 mod waits;
 mod workspaces;

@@ -3,17 +3,18 @@
 use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Server};
 
-const TAGS: [&str; 6] = [
+const TAGS: [&str; 7] = [
     "sessions",
     "streams",
     "runs",
     "tokens",
     "public-tokens",
     "workspaces",
+    "storage",
 ];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 37] = [
+const COMMANDS: [(&str, &str); 47] = [
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),
@@ -55,6 +56,18 @@ const COMMANDS: [(&str, &str); 37] = [
     ("list_workspace_versions", "workspace versions"),
     // With a version.
     ("get_workspace_version", "workspace versions"),
+    ("capture_workspace", "workspace capture"),
+    ("restore_workspace", "workspace restore"),
+    ("diff_workspace", "workspace diff"),
+    // With `--patch`.
+    ("diff_workspace_text", "workspace diff"),
+    ("export_workspace_version", "workspace export"),
+    ("import_workspace_version", "workspace import"),
+    ("get_storage", "storage show"),
+    ("sweep_storage", "storage sweep"),
+    ("get_retention", "env retention"),
+    // With `--keep-last` or `--keep-for`.
+    ("update_retention", "env retention"),
 ];
 
 /// For providers, which have a URL and nothing else.

@@ -4,6 +4,7 @@ import { Execs } from "./resources/execs.ts";
 import { Auth } from "./resources/public-tokens.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
+import { Storage } from "./resources/storage.ts";
 import { Tokens } from "./resources/tokens.ts";
 import { Workspaces } from "./resources/workspaces.ts";
 
@@ -36,6 +37,7 @@ export class HelmrClient {
   readonly tokens: Tokens;
   readonly workspaces: Workspaces;
   readonly execs: Execs;
+  readonly storage: Storage;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -51,6 +53,7 @@ export class HelmrClient {
     this.tokens = new Tokens(http);
     this.workspaces = new Workspaces(http);
     this.execs = new Execs(http);
+    this.storage = new Storage(http);
     this.auth = new Auth(http);
   }
 }

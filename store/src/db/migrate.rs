@@ -36,6 +36,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "execs",
         text: include_str!("../../migrations/0005_execs.sql"),
     },
+    Migration {
+        number: 6,
+        name: "versions",
+        text: include_str!("../../migrations/0006_versions.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

@@ -8,7 +8,7 @@ use helmr_domain::{Timestamp, WorkspaceId, run};
 use super::row::{self, MachineRow};
 use crate::db::Tx;
 use crate::lease::{self, Leased};
-use crate::{Error, Hint, Result, execs, outbox, runs, wait};
+use crate::{Error, Hint, Result, execs, outbox, runs, wait, workspaces};
 
 /// What the end of a machine means to the runs in it.
 pub(crate) type Loss = run::Loss;
@@ -45,6 +45,9 @@ pub(crate) async fn apply(
     }
     if machine.ended_at.is_some() {
         execs::lose_in(tx, machine.workspace, at).await?;
+    }
+    if machine.ended_at.is_some() || machine.is_parked() {
+        workspaces::settle_captures(tx, leased, machine, at).await?;
     }
     outbox::mark(tx, machine.workspace, at).await?;
     if machine.ending && matches!(machine.state, State::Parked { .. }) {

@@ -14,7 +14,7 @@ use crate::execs::Exec;
 use crate::machine::{self, MachineRow};
 use crate::runs::RunRow;
 use crate::wait::WaitRow;
-use crate::{Error, Result, Store, execs, lease, runs, wait as waits};
+use crate::{Error, Result, Store, execs, lease, runs, wait as waits, workspaces};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -27,6 +27,8 @@ pub struct Assignment {
     pub machine: AssignedMachine,
     pub runs: Vec<AssignedRun>,
     pub execs: Vec<Exec>,
+    /// Versions that people asked for.
+    pub captures: Vec<VersionId>,
     pub auto_stop_after: Duration,
     pub want: Want,
 }
@@ -177,6 +179,11 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         epoch: leased.lease.epoch,
         runs: assigned,
         execs: leased_execs(tx, workspace).await?,
+        captures: workspaces::pending_captures(tx, workspace)
+            .await?
+            .into_iter()
+            .map(|request| request.id)
+            .collect(),
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
         want: if machine.leaving || machine.ending {
             Want::Stop

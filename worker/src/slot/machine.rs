@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_domain::{ExecId, WaitId};
+use helmr_domain::{ExecId, VersionId, WaitId};
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
 use tokio::sync::mpsc;
@@ -50,6 +50,10 @@ pub(super) struct Machine {
     pub(super) execs_over: HashSet<ExecId>,
     /// How many of its signals an exec was sent.
     pub(super) exec_signals: HashMap<ExecId, usize>,
+    /// Captures that were asked for and made.
+    pub(super) captured: HashSet<VersionId>,
+    /// When one that failed is tried again.
+    pub(super) capture_at: Option<Instant>,
     pub(super) pace: Pace,
 }
 
@@ -147,6 +151,8 @@ impl<D: Driver> Tenure<D> {
             over: HashSet::new(),
             execs_over: HashSet::new(),
             exec_signals: HashMap::new(),
+            captured: HashSet::new(),
+            capture_at: None,
             pace: Pace::new(Instant::now()),
         }
     }

@@ -5,5 +5,4 @@ pub(crate) mod end;
 pub(crate) mod read;
 pub(crate) mod recover;
 pub(crate) mod update;
-pub(crate) mod versions;
 pub(crate) mod view;
