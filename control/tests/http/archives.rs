@@ -328,8 +328,7 @@ async fn manifest(server: &Server, path: &str, version: &str) -> Result<String> 
         .get(&format!("{path}/diff?from={empty}&to={version}&limit=1"))
         .await?
         .ok();
-    let cursor = URL_SAFE_NO_PAD.decode(page.text("/next_cursor")?)?;
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor)?)?;
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(page.text("/next_cursor")?)?)?;
     Ok(text.split('.').nth(1).context("no manifest")?.to_owned())
 }
 

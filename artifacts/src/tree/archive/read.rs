@@ -467,12 +467,26 @@ fn not_ready() -> io::Error {
 
 /// Takes this crate's error out of what the parser wrapped it in.
 fn torn(error: io::Error) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => error,
-        Err(source) => Error::Stream {
-            operation: "read the archive",
-            source,
-        },
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(Error::OverLimit { limit, unit }) = inner.downcast_ref() {
+            return Error::OverLimit {
+                limit: *limit,
+                unit,
+            };
+        }
+        // What an input error holds is not its source.
+        cause = match inner
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(held) => Some(held),
+            None => inner.source(),
+        };
+    }
+    Error::Stream {
+        operation: "read the archive",
+        source: error,
     }
 }
 

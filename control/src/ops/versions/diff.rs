@@ -150,7 +150,7 @@ impl Place {
 
 impl Pair {
     /// What [`list`] begins with.
-    pub(crate) fn from_start(self) -> (Self, Option<Vec<u8>>) {
+    pub(crate) fn whole(self) -> (Self, Option<Vec<u8>>) {
         (self, None)
     }
 }

@@ -48,7 +48,7 @@ pub(crate) async fn diff_workspace(
             let which = which(query.from, query.to);
             diff::pair(&control, &caller.environment, &workspace, which)
                 .await?
-                .from_start()
+                .whole()
         }
     };
     let page = diff::list(&control, &caller.environment, begin, limit).await?;
