@@ -2,9 +2,11 @@
 
 mod attach;
 mod capture;
+mod copy;
 mod create;
 mod end;
 mod list;
+mod materialize;
 mod read;
 mod recover;
 mod restore;
@@ -21,14 +23,17 @@ use serde_json::Value;
 
 use crate::idempotency::Idempotency;
 
-pub(crate) use attach::{attach, check_usable, touch};
-pub use capture::{Asked, Capture, Found, asked, capture, last_files};
+pub(crate) use attach::{attach, check_usable, not_active, touch};
+pub use capture::{Awaited, Capture, Found, asked, capture, last_files};
 pub(crate) use capture::{
     fulfil as fulfil_captures, pending as pending_captures, record_asked, settle as settle_captures,
 };
+pub(crate) use copy::{CopiedVersion, CopyOf, copy, find_in, version_in};
 pub use create::create;
-pub(crate) use create::{New, insert};
-pub use end::{delete, stop};
+pub(crate) use create::{New, check_free, insert};
+pub use end::{archive, delete, stop, unarchive};
+pub use materialize::materialize;
+pub(crate) use materialize::{Asked, kept_until, machine_ended, machine_is_live, wants_machine};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;
 pub use recover::recover;
@@ -57,6 +62,8 @@ pub struct Workspace {
     pub created_at: Timestamp,
     pub epoch: Epoch,
     pub placement_reason: Option<String>,
+    /// Since when a machine is asked for, if there is none that is live.
+    pub machine_wanted_at: Option<Timestamp>,
     /// The live or parked machine, or the last one if it is over.
     pub machine: Option<Machine>,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use helmr_api::error::Code;
 use helmr_domain::{VersionId, WorkspaceId};
 use helmr_store::idempotency::{Idempotency, Kept};
-use helmr_store::workspaces::{self, Asked, Capture, Found, Version, Workspace};
+use helmr_store::workspaces::{self, Awaited, Capture, Found, Version, Workspace};
 use helmr_store::{Error, Hint, Subject};
 use serde_json::{Value, json};
 
@@ -139,14 +139,14 @@ async fn made(
     let scope = environment.row.scope;
     loop {
         match workspaces::asked(&control.store, scope, workspace, id).await? {
-            Asked::Made(version) => return Ok(version),
-            Asked::Failed(reason) => {
+            Awaited::Made(version) => return Ok(version),
+            Awaited::Failed(reason) => {
                 return Err(ApiError::new(
                     Code::CaptureFailed,
                     format!("the version was not made: {reason}"),
                 ));
             }
-            Asked::Pending => subscription.news().await,
+            Awaited::Pending => subscription.news().await,
         }
     }
 }

@@ -14,7 +14,7 @@ const TAGS: [&str; 7] = [
 ];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 47] = [
+const COMMANDS: [(&str, &str); 52] = [
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),
@@ -53,6 +53,11 @@ const COMMANDS: [(&str, &str); 47] = [
     ("delete_workspace", "workspace delete"),
     ("stop_workspace", "workspace stop"),
     ("recover_workspace", "workspace recover"),
+    ("materialize_workspace", "workspace materialize"),
+    ("connect_workspace", "workspace connect"),
+    ("archive_workspace", "workspace archive"),
+    ("unarchive_workspace", "workspace unarchive"),
+    ("fork_workspace", "workspace fork"),
     ("list_workspace_versions", "workspace versions"),
     // With a version.
     ("get_workspace_version", "workspace versions"),

@@ -11,10 +11,11 @@ use helmr_domain::{
 
 use crate::db::{Tx, params, sql};
 use crate::execs::Exec;
+use crate::forks::{Names, Order};
 use crate::machine::{self, MachineRow};
 use crate::runs::RunRow;
 use crate::wait::WaitRow;
-use crate::{Error, Result, Store, execs, lease, runs, wait as waits, workspaces};
+use crate::{Error, Result, Store, execs, forks, lease, runs, wait as waits, workspaces};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -29,7 +30,11 @@ pub struct Assignment {
     pub execs: Vec<Exec>,
     /// Versions that people asked for.
     pub captures: Vec<VersionId>,
+    /// Copies of it that are asked for.
+    pub forks: Vec<Order>,
     pub auto_stop_after: Duration,
+    /// Until when the machine stays although nothing runs in it.
+    pub keep_until: Option<Timestamp>,
     pub want: Want,
 }
 
@@ -46,6 +51,8 @@ pub struct AssignedMachine {
     pub driver: String,
     pub spec: Spec,
     pub origin: Origin,
+    /// What runs are called inside, where that is another name than theirs.
+    pub names: Names,
 }
 
 /// What the machine comes from.
@@ -184,7 +191,13 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
             .into_iter()
             .map(|request| request.id)
             .collect(),
+        forks: forks::orders(tx, workspace).await?,
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
+        keep_until: if machine.leaving || machine.ending {
+            None
+        } else {
+            workspaces::kept_until(tx, workspace).await?
+        },
         want: if machine.leaving || machine.ending {
             Want::Stop
         } else {
@@ -193,6 +206,7 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         machine: AssignedMachine {
             materialization_id: machine.id,
             origin: read_origin(tx, &machine).await?,
+            names: machine::names(tx, machine.id).await?,
             driver: machine.driver,
             spec: machine.spec,
         },

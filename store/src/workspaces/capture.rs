@@ -39,7 +39,7 @@ pub struct Found {
 
 /// How a capture stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Awaited {
     Made(Version),
     Pending,
     Failed(String),
@@ -210,13 +210,13 @@ pub async fn asked(
     scope: Scope,
     workspace: WorkspaceId,
     id: VersionId,
-) -> Result<Asked> {
+) -> Result<Awaited> {
     store
         .read((scope, workspace, id), |tx, input| {
             let (scope, workspace, id) = *input;
             Box::pin(async move {
                 if let Some(made) = read::version_in(tx, scope, workspace, id).await? {
-                    return Ok(Asked::Made(made));
+                    return Ok(Awaited::Made(made));
                 }
                 let bound = params![
                     id,
@@ -230,8 +230,8 @@ pub async fn asked(
                     .await?
                     .ok_or(Error::NotFound("version"))?;
                 Ok(match row.take("failure")? {
-                    Some(failure) => Asked::Failed(failure),
-                    None => Asked::Pending,
+                    Some(failure) => Awaited::Failed(failure),
+                    None => Awaited::Pending,
                 })
             })
         })

@@ -7,7 +7,7 @@ use helmr_domain::{Duration, Refusal, VersionId, WorkspaceId};
 use helmr_store::idempotency::{Idempotency, Kept};
 use helmr_store::worker::{self, CapturedVersion, Origin, PutSeed, Want};
 use helmr_store::workspaces::{
-    self, Asked, Capture, Create, End, Found, Import, Restore, State, Version, Workspace,
+    self, Awaited, Capture, Create, End, Found, Import, Restore, State, Version, Workspace,
 };
 use helmr_store::{Error, sessions};
 use serde_json::json;
@@ -38,13 +38,13 @@ fn files(world: &World, manifest: &str) -> CapturedVersion {
     }
 }
 
-async fn asked(world: &World, id: WorkspaceId, version: VersionId) -> Result<Asked> {
+async fn asked(world: &World, id: WorkspaceId, version: VersionId) -> Result<Awaited> {
     Ok(workspaces::asked(&world.store, world.scope, id, version).await?)
 }
 
 async fn made(world: &World, id: WorkspaceId, version: VersionId) -> Result<Version> {
     match asked(world, id, version).await? {
-        Asked::Made(version) => Ok(version),
+        Awaited::Made(version) => Ok(version),
         other => bail!("{other:?}"),
     }
 }
@@ -123,7 +123,7 @@ on_both! {
         let live = world.live("plain").await?;
         let id = fresh(workspaces::capture(&world.store, capture(&world, live.workspace)).await?)?;
         assert_eq!(wanted(&world, &live).await?, [id]);
-        assert_eq!(asked(&world, live.workspace, id).await?, Asked::Pending);
+        assert_eq!(asked(&world, live.workspace, id).await?, Awaited::Pending);
         let version = CapturedVersion { version_id: id, ..files(&world, "now") };
         captured(&world, &live, version.clone(), &[id]).await?;
         captured(&world, &live, version, &[id]).await?;
@@ -145,7 +145,7 @@ on_both! {
         let (one, other) = (made(&world, live.workspace, one).await?, made(&world, live.workspace, other).await?);
         assert_eq!((one.manifest.as_str(), other.manifest.as_str()), ("now", "now"));
         assert_eq!((one.changed_bytes, other.changed_bytes), (1, 0));
-        assert_eq!(asked(&world, live.workspace, late).await?, Asked::Pending);
+        assert_eq!(asked(&world, live.workspace, late).await?, Awaited::Pending);
         assert_eq!(wanted(&world, &live).await?, [late]);
     }
 
@@ -171,7 +171,7 @@ on_both! {
         let id = fresh(workspaces::capture(&world.store, capture(&world, live.workspace)).await?)?;
         world.advance(Duration::from_micros(LEASE.as_micros() * 2));
         assert_eq!(worker::reap_expired_leases(&world.store, world.at(), 10).await?.len(), 1);
-        assert!(matches!(asked(&world, live.workspace, id).await?, Asked::Failed(_)));
+        assert!(matches!(asked(&world, live.workspace, id).await?, Awaited::Failed(_)));
     }
 
     async fn a_machine_that_dies_and_leaves_its_files_has_made_what_was_asked(world) {
@@ -305,7 +305,7 @@ on_both! {
         let busy = Refusal::WorkspaceBusy { run_ids: vec![live.run] };
         assert!(matches!(refused, Err(Error::Refused(refusal)) if refusal == busy));
         let restored = fresh(workspaces::restore(&world.store, restore(&world, workspace, first, true)).await?)?;
-        assert!(matches!(asked(&world, workspace, asked_for).await?, Asked::Failed(_)));
+        assert!(matches!(asked(&world, workspace, asked_for).await?, Awaited::Failed(_)));
         let told = world.assignment(&live).await?.context("assigned")?;
         assert_eq!((told.want, told.runs[0].stop.is_some()), (Want::Stop, true));
         // What the machine leaves is kept beside.
