@@ -18,10 +18,12 @@ mod runs;
 mod scope;
 mod sessions;
 mod sse;
+mod storage;
 mod streams;
 mod tasks;
 mod tokens;
 mod uploads;
+mod versions;
 mod workers;
 mod workspaces;
 
@@ -35,7 +37,7 @@ pub use answer::Answer;
 pub use attach::{Attachment, Seen};
 pub use error::Error;
 pub use follow::{Follow, Update};
-pub use request::IdempotencyKey;
+pub use request::{ByteStream, IdempotencyKey};
 
 use crate::http::{API_VERSION, API_VERSION_HEADER, CLIENT_HEADER};
 

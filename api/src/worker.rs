@@ -97,6 +97,9 @@ pub struct Assignment {
     pub runs: Vec<RunAssignment>,
     #[serde(default)]
     pub execs: Vec<ExecAssignment>,
+    /// Versions that people asked for: the files are captured once for all of them, and told with these ids.
+    #[serde(default)]
+    pub captures: Vec<VersionId>,
     /// Copies of the machine to make, each once.
     #[serde(default)]
     pub forks: Vec<ForkOrder>,
@@ -415,6 +418,27 @@ pub struct Timings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Files {
     pub version: Option<CapturedVersion>,
+    /// Of `…/version`: the requests for which the files were captured.
+    #[serde(default)]
+    pub asked: Vec<VersionId>,
+}
+
+/// `POST /v1/workspaces/{workspace_id}/capture`, of the control plane to a worker: stores the files as they are on its
+/// disk now, and makes no version of them. A machine in which they are at work goes on meanwhile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaptureFiles {
+    /// As in an assignment. Secret.
+    pub data_key: String,
+}
+
+/// Answer of `…/capture`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FilesCaptured {
+    pub manifest: String,
+    pub size_bytes: u64,
+    pub changed_bytes: u64,
+    /// Whether they were written to from outside while the machine was parked.
+    pub edited: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

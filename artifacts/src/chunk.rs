@@ -153,6 +153,23 @@ impl<'a> Writer<'a> {
         Ok(reference)
     }
 
+    /// Wants a chunk that was stored before.
+    ///
+    /// # Errors
+    /// `NotFound` if it does not exist any more; `Store`.
+    pub(crate) fn renew(&mut self, chunk: ChunkName) -> Result<(), Error> {
+        if !self.seen.insert(chunk) {
+            return Ok(());
+        }
+        if self.artifacts.renew(Kind::Chunk, &chunk.0)? {
+            return Ok(());
+        }
+        Err(Error::NotFound {
+            what: Kind::Chunk.noun(),
+            name: chunk.to_string(),
+        })
+    }
+
     /// Waits until everything is durable. Returns the bytes that were new to the store, as stored.
     pub(crate) fn finish(mut self) -> Result<u64, Error> {
         while !self.under_way.is_empty() {

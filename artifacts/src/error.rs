@@ -54,6 +54,12 @@ pub enum Error {
     /// A tree is only materialized into an empty directory.
     #[error("materialize into {path}: the directory is not empty")]
     NotEmpty { path: PathBuf },
+    /// Something in an archive that cannot be part of a tree.
+    #[error("{path}: {reason}")]
+    Refused { path: PathBuf, reason: &'static str },
+    /// More than whoever asked allows.
+    #[error("it is over the limit of {limit} {unit}")]
+    OverLimit { limit: u64, unit: &'static str },
     /// A text is not an id of this crate.
     #[error("{text:?} is not {what}")]
     NotAnId { what: &'static str, text: String },

@@ -24,6 +24,7 @@ mod cut;
 mod manifest;
 
 pub mod blob;
+pub mod sweep;
 pub mod tree;
 
 pub use chunk::{ChunkName, ChunkRef};

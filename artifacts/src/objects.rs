@@ -1,7 +1,9 @@
 //! The object store and the bounded pool that talks to it.
 //!
 //! Objects are written once and never changed: `chunks/<aa>/<name>` and `manifests/<aa>/<id>`, where `aa` are the first
-//! two digits. A write that returned is durable.
+//! two digits. A write that returned is durable. What nobody names any more is swept ([`crate::sweep`]).
+
+pub(crate) mod disk;
 
 use std::future::Future;
 use std::path::Path;
@@ -14,6 +16,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::disk::Disk;
 use crate::hex::encode_hex;
 use crate::seal::{self, Kind};
 use crate::watch::Watch;
@@ -21,6 +24,8 @@ use crate::{Error, KeySet};
 
 /// Pieces of work (captures, transfers) at a time; more wait their turn.
 const WORKS: usize = 8;
+/// How often an object is looked for that is being set aside and put back.
+const FOLLOWED: u32 = 3;
 /// A work that takes longer than this makes room for another, so that a few that are huge do not hold up all others.
 const SLOW_AFTER: Duration = Duration::from_secs(2);
 /// Such works at a time.
@@ -34,6 +39,7 @@ pub struct Artifacts(Arc<Inner>, Watch);
 
 struct Inner {
     store: Arc<dyn ObjectStore>,
+    disk: Disk,
     works: Arc<Semaphore>,
     slow_works: Arc<Semaphore>,
     handle: Handle,
@@ -79,6 +85,7 @@ impl Artifacts {
             .map_err(Error::io("start threads for", dir))?;
         let inner = Arc::new(Inner {
             store: Arc::new(store),
+            disk: Disk::new(dir),
             works: Arc::new(Semaphore::new(WORKS)),
             slow_works: Arc::new(Semaphore::new(SLOW_WORKS)),
             handle: runtime.handle().clone(),
@@ -141,13 +148,22 @@ impl Artifacts {
         &self.0.handle
     }
 
-    /// Whether an object of a plausible size exists. A torn one counts as missing, though the store never makes one.
-    pub(crate) async fn exists(&self, kind: Kind, name: &[u8; 32]) -> Result<bool, Error> {
-        match self.0.store.head(&path(kind, name)).await {
-            Ok(meta) => Ok(meta.size >= seal::OVERHEAD as u64),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(source) => Err(failed("look up", kind, name, source)),
-        }
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.0.disk
+    }
+
+    /// Wants an object that may exist: it is not swept soon then. Whether it does.
+    pub(crate) fn renew(&self, kind: Kind, name: &[u8; 32]) -> Result<bool, Error> {
+        self.0.disk.renew(kind, name)
+    }
+
+    async fn renew_beside(&self, kind: Kind, name: [u8; 32]) -> Result<bool, Error> {
+        let disk = self.0.disk.clone();
+        self.0
+            .handle
+            .spawn_blocking(move || disk.renew(kind, &name))
+            .await
+            .map_err(|_| Error::Abandoned)?
     }
 
     /// Seals and writes an object unless it exists. Returns the bytes written, 0 if it did.
@@ -158,7 +174,7 @@ impl Artifacts {
         name: [u8; 32],
         plain: Vec<u8>,
     ) -> Result<u64, Error> {
-        if self.exists(kind, &name).await? {
+        if self.renew_beside(kind, name).await? {
             return Ok(0);
         }
         let keys = keys.clone();
@@ -193,15 +209,24 @@ impl Artifacts {
         kind: Kind,
         name: [u8; 32],
     ) -> Result<Vec<u8>, Error> {
-        let found = match self.0.store.get(&path(kind, &name)).await {
-            Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => {
-                return Err(Error::NotFound {
-                    what: kind.noun(),
-                    name: encode_hex(&name),
-                });
+        let mut tries = 0;
+        let found = loop {
+            match self.0.store.get(&path(kind, &name)).await {
+                Ok(found) => break found,
+                // It may be set aside, or on its way there or back.
+                Err(object_store::Error::NotFound { .. }) if tries < FOLLOWED => {
+                    tries += 1;
+                    if self.renew_beside(kind, name).await? {
+                        continue;
+                    }
+                }
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(failed("read", kind, &name, source)),
             }
-            Err(source) => return Err(failed("read", kind, &name, source)),
+            return Err(Error::NotFound {
+                what: kind.noun(),
+                name: encode_hex(&name),
+            });
         };
         let limit = (kind.limit() + seal::OVERHEAD) as u64;
         if found.meta.size > limit {
@@ -240,11 +265,14 @@ async fn make_room(slow_works: Arc<Semaphore>, place: Weak<Mutex<OwnedSemaphoreP
 
 fn path(kind: Kind, name: &[u8; 32]) -> ObjectPath {
     let name = encode_hex(name);
-    let folder = match kind {
+    ObjectPath::from_iter([folder_of(kind), &name[..2], &name])
+}
+
+const fn folder_of(kind: Kind) -> &'static str {
+    match kind {
         Kind::Chunk => "chunks",
         Kind::Manifest => "manifests",
-    };
-    ObjectPath::from_iter([folder, &name[..2], &name])
+    }
 }
 
 fn failed(

@@ -3,6 +3,7 @@
 mod completions;
 mod deploy;
 mod deployment;
+mod environment;
 mod events;
 mod exec;
 mod image;
@@ -13,6 +14,7 @@ mod quota;
 mod run;
 mod sandbox;
 mod session;
+mod storage;
 mod task;
 mod token;
 mod whoami;
@@ -77,6 +79,13 @@ pub enum Command {
     /// Quotas: what the environment may hold
     #[command(subcommand)]
     Quota(quota::Command),
+    /// Environments: which versions of their workspaces they keep
+    #[command(subcommand, name = "env")]
+    Environment(environment::Command),
+
+    /// The artifact store: what it takes, and its garbage collection
+    #[command(subcommand)]
+    Storage(storage::Command),
 
     /// Workers: where machines run
     #[command(subcommand)]
@@ -109,6 +118,8 @@ impl Command {
             Self::PublicToken(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
             Self::Quota(command) => command.run(context).await,
+            Self::Environment(command) => command.run(context).await,
+            Self::Storage(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
             Self::Whoami => whoami::run(context).await,
             Self::Completions(arguments) => completions::run(&arguments, context, &tree),

@@ -96,6 +96,10 @@ impl From<Refusal> for ApiError {
                 let details = json!({ "run_ids": named, "runs": run_ids.len() });
                 (Code::WorkspaceBusy, Some(details))
             }
+            Refusal::WorkspaceEmpty => (Code::WorkspaceEmpty, None),
+            Refusal::WorkspaceNotStopped { state } => {
+                (Code::WorkspaceNotStopped, Some(json!({ "state": state })))
+            }
             Refusal::ExternalIdTaken { workspace_id } => (
                 Code::ExternalIdTaken,
                 Some(json!({ "workspace_id": workspace_id })),

@@ -55,6 +55,10 @@ pub enum Refusal {
     WorkspaceNotActive { state: String },
     #[error("runs in the workspace have not ended")]
     WorkspaceBusy { run_ids: Vec<RunId> },
+    #[error("the workspace has no files yet")]
+    WorkspaceEmpty,
+    #[error("the workspace's machine is {state}")]
+    WorkspaceNotStopped { state: String },
     /// `workspace_id`: the one that has it, if that can still be told.
     #[error("another workspace has the external id")]
     ExternalIdTaken { workspace_id: Option<WorkspaceId> },

@@ -187,6 +187,7 @@ impl World<'_> {
                     at,
                     fence: *fence,
                     version: version.clone(),
+                    asked: Vec::new(),
                 };
                 let done = ready(worker::version_captured(store, input));
                 self.report(who, done)

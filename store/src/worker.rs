@@ -39,6 +39,7 @@ pub use run::{
     Deliver, DropWait, Finish, Finished, RegisterWait, Registered as RegisteredWait, RunInput,
     WaitFor, drop_wait, register_wait, run_finished, run_input, run_started, wait_delivered,
 };
+pub(crate) use seeds::seed;
 pub use seeds::{PutSeed, find_seed, put_seed};
 
 /// The lease under which a worker writes.

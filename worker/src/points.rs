@@ -50,6 +50,10 @@ pub const CRASH_POINTS: &[&str] = &[
     "worker.finish.after_post",
     // The process is gone and its end told; its files are not captured.
     "worker.finish.before_version",
+    // The files of a machine that lives on are captured: it stands still, it goes on and nobody knows, everyone knows.
+    "worker.version.after_pause",
+    "worker.version.after_capture",
+    "worker.version.after_commit",
     "worker.stop.after_stopping",
     "worker.stop.after_kill",
     "worker.stop.after_capture",

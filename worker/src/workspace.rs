@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_api::worker::CapturedVersion;
+use helmr_api::worker::{CapturedVersion, FilesCaptured};
 use helmr_artifacts::tree::{self, Index};
 use helmr_artifacts::{Artifacts, KeySet, ManifestId};
 use helmr_domain::VersionId;
@@ -55,6 +55,19 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether there is no such directory.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let source = match self {
+            Self::Artifacts { source, .. } => match &**source {
+                helmr_artifacts::Error::Io { source, .. } => source,
+                _ => return false,
+            },
+            Self::TooSlow { .. } | Self::TooLarge { .. } | Self::HostFull { .. } | Self::Disk(_) => return false,
+            Self::Io { source, .. } => source,
+        };
+        source.kind() == io::ErrorKind::NotFound
+    }
+
     /// Whether the workspace's own disk has no room for its files.
     pub(crate) fn is_disk_full(&self) -> bool {
         matches!(self, Self::TooLarge { .. })
@@ -385,6 +398,35 @@ impl Workspace {
         self.state = state;
         Ok(())
     }
+}
+
+/// Stores a workspace's files as they lie on this host now, beside whoever holds the workspace: nothing of what is noted
+/// of them changes, and a machine that works on them goes on.
+pub(crate) async fn store_as_is(
+    directory: WorkspaceDir,
+    artifacts: &Artifacts,
+    keys: KeySet,
+) -> Result<FilesCaptured, Error> {
+    let operation = "store the workspace's files";
+    let state: State = read_json(&directory.state())
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let work = artifacts.run(move |artifacts| {
+        let known = Index::load(&directory.index()).unwrap_or(None);
+        let root = tree::open_root(&directory.tree())?;
+        tree::capture(artifacts, &keys, &root, known.as_ref())
+    });
+    let captured = timeout(FILES_WITHIN, work)
+        .await
+        .map_err(|_| Error::TooSlow { operation })?
+        .map_err(artifacts_error(operation))?;
+    Ok(FilesCaptured {
+        manifest: captured.id.to_string(),
+        size_bytes: captured.size_bytes,
+        changed_bytes: captured.changed_bytes,
+        edited: state.edited,
+    })
 }
 
 fn io_error(operation: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> Error {

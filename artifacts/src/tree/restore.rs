@@ -85,7 +85,8 @@ fn follow(
             known: known.and_then(|index| index.under(keys)),
             chunks: Chunks::new(artifacts, keys),
         },
-        draft: Draft::new(keys),
+        // The tree may be old, and what is there already was not read.
+        draft: Draft::new(keys, 0),
         taken: HashSet::new(),
         linked: HashMap::new(),
         unsynced: Unsynced::Few(Vec::new()),

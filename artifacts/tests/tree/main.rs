@@ -2,7 +2,9 @@
 //! nothing hostile in the tree or torn in the store gets through.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod archive;
 mod corrupt;
+mod diff;
 mod hostile;
 mod increments;
 mod random;

@@ -19,5 +19,6 @@ mod samples;
 mod screen;
 mod shells;
 mod tools;
+mod versions;
 mod waits;
 mod workspaces;

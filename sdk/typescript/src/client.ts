@@ -6,6 +6,7 @@ import { Auth } from "./resources/public-tokens.ts";
 import { Quotas } from "./resources/quotas.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
+import { Storage } from "./resources/storage.ts";
 import { Tokens } from "./resources/tokens.ts";
 import { Workspaces } from "./resources/workspaces.ts";
 
@@ -40,6 +41,7 @@ export class HelmrClient {
   readonly execs: Execs;
   readonly ptys: Ptys;
   readonly quotas: Quotas;
+  readonly storage: Storage;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -57,6 +59,7 @@ export class HelmrClient {
     this.execs = new Execs(http);
     this.ptys = new Ptys(http);
     this.quotas = new Quotas(http);
+    this.storage = new Storage(http);
     this.auth = new Auth(http);
   }
 }

@@ -57,6 +57,16 @@ const METHODS: Readonly<Record<string, unknown>> = {
   recover_workspace: client.workspaces.recover,
   list_workspace_versions: workspace.versions.list,
   get_workspace_version: workspace.versions.get,
+  capture_workspace: workspace.versions.capture,
+  restore_workspace: workspace.versions.restore,
+  diff_workspace: workspace.versions.diff,
+  diff_workspace_text: workspace.versions.diffText,
+  export_workspace_version: workspace.versions.export,
+  import_workspace_version: workspace.versions.import,
+  get_storage: client.storage.get,
+  sweep_storage: client.storage.sweep,
+  get_retention: client.storage.retention,
+  update_retention: client.storage.setRetention,
   create_exec: workspace.exec,
   list_execs: workspace.execs.list,
   get_exec: client.execs.get,
@@ -94,6 +104,7 @@ test("every operation on sessions, streams, runs, tokens, workspaces, execs and 
     "execs",
     "ptys",
     "quotas",
+    "storage",
   ]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))

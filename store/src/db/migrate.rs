@@ -56,6 +56,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "ptys",
         text: include_str!("../../migrations/0009_ptys.sql"),
     },
+    Migration {
+        number: 10,
+        name: "versions",
+        text: include_str!("../../migrations/0010_versions.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

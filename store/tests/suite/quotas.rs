@@ -60,7 +60,7 @@ on_both! {
     async fn full_of_versions_it_takes_no_new_work_and_keeps_capturing(world) {
         let live = world.live("plain").await?;
         set(&world, Change { version_bytes: Some(Some(1)), ..Change::default() }).await?;
-        let capture = |at, version| Captured { at, fence: live.machine_fence(), version };
+        let capture = |at, version| Captured { at, fence: live.machine_fence(), version, asked: Vec::new() };
         worker::version_captured(&world.store, capture(world.at(), world.version())).await?;
         let more = sessions::start(&world.store, world.start_input("plain").await?).await;
         assert_eq!(refused(more)?, (Quota::VersionBytes, 1, 1));

@@ -45,6 +45,9 @@ impl<D: Driver> Tenure<D> {
                     self.make_forks(machine, assignment).await?;
                     machine.relay.open_up();
                     until = self.next_kill(machine, assignment, age);
+                    if let Some(then) = self.reconcile_captures(machine, assignment).await? {
+                        until = Some(until.map_or(then, |until| until.min(then)));
+                    }
                 }
                 let busy = *open.borrow_and_update() > 0 || !machine.deliveries.is_empty();
                 match self.decide(machine, &directive, busy) {

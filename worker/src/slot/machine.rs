@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_domain::{MaterializationId, ProcessId, WaitId};
+use helmr_domain::{MaterializationId, ProcessId, VersionId, WaitId};
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
 use tokio::sync::mpsc;
@@ -57,6 +57,10 @@ pub(super) struct Machine {
     pub(super) exec_signals: HashMap<ProcessId, usize>,
     /// Which size of its terminal a PTY was told of last.
     pub(super) resizes: HashMap<ProcessId, u64>,
+    /// Captures that were asked for and made.
+    pub(super) captured: HashSet<VersionId>,
+    /// When one that failed is tried again.
+    pub(super) capture_at: Option<Instant>,
     pub(super) pace: Pace,
 }
 
@@ -161,6 +165,8 @@ impl<D: Driver> Tenure<D> {
             execs_begun: HashSet::new(),
             exec_signals: HashMap::new(),
             resizes: HashMap::new(),
+            captured: HashSet::new(),
+            capture_at: None,
             pace: Pace::new(Instant::now()),
         }
     }

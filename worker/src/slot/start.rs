@@ -303,17 +303,18 @@ fn need(machine: &MachineAssignment) -> Need {
 }
 
 pub(super) fn data_keys(assignment: &Assignment) -> Result<KeySet, Ending> {
-    STANDARD
-        .decode(&assignment.data_key)
-        .ok()
-        .and_then(|bytes| DataKey::from_bytes(&bytes))
-        .map(|key| KeySet::derive(&key))
-        .ok_or_else(|| {
-            Ending::failed(
-                "sandbox_failed",
-                "the environment's key is not a key".to_owned(),
-            )
-        })
+    keys(&assignment.data_key).ok_or_else(|| {
+        Ending::failed(
+            "sandbox_failed",
+            "the environment's key is not a key".to_owned(),
+        )
+    })
+}
+
+/// The keys that come with an assignment. `None` if they are none.
+pub(crate) fn keys(data_key: &str) -> Option<KeySet> {
+    let bytes = STANDARD.decode(data_key).ok()?;
+    Some(KeySet::derive(&DataKey::from_bytes(&bytes)?))
 }
 
 async fn root_image<D: Driver>(

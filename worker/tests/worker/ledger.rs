@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use helmr_api::worker::{Assignment, Beside, CapturedVersion, Origin, PendingWait, RunAssignment};
-use helmr_domain::{CheckpointId, RunId, Timestamp, WaitId};
+use helmr_domain::{CheckpointId, RunId, Timestamp, VersionId, WaitId};
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) checkpoint: Option<CheckpointId>,
     pub(crate) version: Option<CapturedVersion>,
     pub(crate) versions: Vec<CapturedVersion>,
+    /// Of each capture that was asked for: for whom it was made.
+    pub(crate) asked: Vec<Vec<VersionId>>,
     /// Every report that was taken, in order: the last part of its path.
     pub(crate) log: Vec<String>,
     /// Why machines failed.
@@ -73,6 +75,7 @@ impl State {
             checkpoint: None,
             version: None,
             versions: Vec::new(),
+            asked: Vec::new(),
             log: Vec::new(),
             failures: Vec::new(),
             all_over: false,
@@ -181,7 +184,14 @@ impl State {
                     Machine::Failed
                 };
             }
-            "version" => self.keep_version(&body["version"]),
+            "version" => {
+                self.keep_version(&body["version"]);
+                let asked: Vec<VersionId> =
+                    serde_json::from_value(body["asked"].clone()).unwrap_or_default();
+                if !asked.is_empty() {
+                    self.asked.push(asked);
+                }
+            }
             _ => return Err("route_not_found"),
         }
         self.log.push(what.to_owned());

@@ -10,6 +10,7 @@ mod ledger;
 mod world;
 
 mod adopt;
+mod captures;
 mod disks;
 mod drain;
 mod image;

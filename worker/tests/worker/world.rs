@@ -322,6 +322,7 @@ fn assignment(stored: &Stored) -> Assignment {
         },
         runs: Vec::new(),
         execs: Vec::new(),
+        captures: Vec::new(),
         forks: Vec::new(),
         data_key: key_text(2),
         auto_stop_after_ms: 600_000,
