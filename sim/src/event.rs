@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use helmr_domain::exec::End;
-use helmr_domain::{ProcessId, MaterializationId, WaitId, WorkspaceId};
+use helmr_domain::{MaterializationId, ProcessId, WaitId, WorkspaceId};
 use helmr_store::execs::{Fenced, Stream};
 use helmr_store::worker::{Assignment, CapturedVersion, HeldLease, Leases, MachineFence, RunFence};
 

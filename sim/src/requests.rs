@@ -8,8 +8,8 @@ mod workspaces;
 use std::sync::Arc;
 
 use helmr_domain::{
-    CanonicalJson, Duration, ProcessId, Moment, PublicTokenId, Refusal, RunId, SessionId, Timestamp,
-    TokenId, WorkspaceId,
+    CanonicalJson, Duration, Moment, ProcessId, PublicTokenId, Refusal, RunId, SessionId,
+    Timestamp, TokenId, WorkspaceId,
 };
 use helmr_store::idempotency::{Idempotency, Kept};
 use helmr_store::sessions::RunOptions;

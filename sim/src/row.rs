@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use helmr_domain::{
-    CheckpointId, ProcessId, MaterializationId, PublicTokenId, RunId, SessionId, TokenId, WaitId,
+    CheckpointId, MaterializationId, ProcessId, PublicTokenId, RunId, SessionId, TokenId, WaitId,
     WorkerId, WorkspaceId,
 };
 use helmr_store::inline::Cell;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use helmr_domain::run::{Status, status_after};
 use helmr_domain::timer::Purpose;
 use helmr_domain::{
-    CheckpointId, EventKind, ProcessId, MaterializationId, PublicTokenId, RunId, SessionId, TokenId,
-    WaitId, WorkspaceId,
+    CheckpointId, EventKind, MaterializationId, ProcessId, PublicTokenId, RunId, SessionId,
+    TokenId, WaitId, WorkspaceId,
 };
 use helmr_store::inline::{Change, Inside, Table};
 

@@ -10,7 +10,9 @@ mod stages;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use helmr_domain::{CheckpointId, Epoch, ProcessId, MaterializationId, WaitId, WorkerId, WorkspaceId};
+use helmr_domain::{
+    CheckpointId, Epoch, MaterializationId, ProcessId, WaitId, WorkerId, WorkspaceId,
+};
 use helmr_store::worker::{Assignment, CapturedVersion, Fence, MachineFence, RunFence};
 
 use crate::event::{Life, MachineRef, Post, SlotRef};

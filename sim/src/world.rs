@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use helmr_domain::{ProcessId, Moment, RunId, Timestamp, WorkerId, WorkspaceId};
+use helmr_domain::{Moment, ProcessId, RunId, Timestamp, WorkerId, WorkspaceId};
 
 use crate::base::{Base, START};
 use crate::control::Control;

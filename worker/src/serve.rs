@@ -75,7 +75,9 @@ async fn capture_files<D: Driver>(
     };
     let base = dispatcher.base();
     let directory = base.directory.workspace(workspace_id);
-    match workspace::store_as_is(directory, &base.artifacts, keys).await {
+    let stored =
+        workspace::store_as_is(&base.disks, workspace_id, directory, &base.artifacts, keys).await;
+    match stored {
         Ok(captured) => Json(captured).into_response(),
         Err(error) if error.is_not_found() => refuse(
             StatusCode::NOT_FOUND,

@@ -12,13 +12,13 @@ use helmr_api::fault;
 use helmr_api::worker::{CapturedVersion, FilesCaptured};
 use helmr_artifacts::tree::{self, Index};
 use helmr_artifacts::{Artifacts, KeySet, ManifestId};
-use helmr_domain::VersionId;
+use helmr_domain::{VersionId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::clock;
 use crate::directory::{Durability, WorkspaceDir, read_json, write_json};
-use crate::disks::Place;
+use crate::disks::{Disks, Need, Place};
 
 /// Within this a tree is made or captured, or never: a machine may stand still meanwhile.
 const FILES_WITHIN: Duration = Duration::from_secs(600);
@@ -62,7 +62,10 @@ impl Error {
                 helmr_artifacts::Error::Io { source, .. } => source,
                 _ => return false,
             },
-            Self::TooSlow { .. } | Self::TooLarge { .. } | Self::HostFull { .. } | Self::Disk(_) => return false,
+            Self::TooSlow { .. }
+            | Self::TooLarge { .. }
+            | Self::HostFull { .. }
+            | Self::Disk(_) => return false,
             Self::Io { source, .. } => source,
         };
         source.kind() == io::ErrorKind::NotFound
@@ -403,18 +406,29 @@ impl Workspace {
 /// Stores a workspace's files as they lie on this host now, beside whoever holds the workspace: nothing of what is noted
 /// of them changes, and a machine that works on them goes on.
 pub(crate) async fn store_as_is(
+    disks: &Arc<Disks>,
+    id: WorkspaceId,
     directory: WorkspaceDir,
     artifacts: &Artifacts,
     keys: KeySet,
 ) -> Result<FilesCaptured, Error> {
     let operation = "store the workspace's files";
+    if !directory.path.exists() {
+        return Err(io_error(operation, directory.path)(
+            io::ErrorKind::NotFound.into(),
+        ));
+    }
     let state: State = read_json(&directory.state())
         .ok()
         .flatten()
         .unwrap_or_default();
+    let disks = Arc::clone(disks);
+    let place = tokio::task::spawn_blocking(move || disks.place(id, Need::AsItIs))
+        .await
+        .map_err(|error| io_error(operation, directory.path.clone())(io::Error::other(error)))??;
     let work = artifacts.run(move |artifacts| {
         let known = Index::load(&directory.index()).unwrap_or(None);
-        let root = tree::open_root(&directory.tree())?;
+        let root = tree::open_root(&place.tree())?;
         tree::capture(artifacts, &keys, &root, known.as_ref())
     });
     let captured = timeout(FILES_WITHIN, work)

@@ -9,8 +9,7 @@ use crate::http::page::Page;
 use crate::http::workspaces::{
     ArchiveWorkspace, ConnectWorkspace, ConnectionAnswer, CreateWorkspace, DeleteWorkspace,
     ForkAnswer, ForkWorkspace, ListWorkspaces, MaterializeWorkspace, RecoverWorkspace,
-    StopWorkspace, UnarchiveWorkspace, UpdateWorkspace, Workspace,
-    WorkspaceAnswer, WorkspaceState,
+    StopWorkspace, UnarchiveWorkspace, UpdateWorkspace, Workspace, WorkspaceAnswer, WorkspaceState,
 };
 
 /// How long the server waits for a machine unless told.

@@ -54,7 +54,7 @@ pub struct Imported {
 /// Makes a tree of a tar archive. Later members of the same name replace earlier ones.
 ///
 /// # Errors
-/// `Refused` and `PathTooLong` for what is in it, `OverLimit`; `Stream` if it is torn or `source` fails; `Store`.
+/// `Refused` for what is in it, `OverLimit`; `Stream` if it is torn or `source` fails; `Store`.
 pub fn import(
     artifacts: &Artifacts,
     keys: &KeySet,

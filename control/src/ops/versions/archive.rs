@@ -133,7 +133,7 @@ fn refused(error: Error) -> ApiError {
             invalid(format!("{path}: {reason}"))
                 .with_details(json!({ "path": path, "reason": reason }))
         }
-        Error::PathTooLong { .. } | Error::FileTooLarge { .. } => invalid(error.to_string()),
+        Error::FileTooLarge { .. } => invalid(error.to_string()),
         Error::Stream { source, .. } => {
             invalid(format!("it is torn, or no tar archive ({source})"))
         }
