@@ -12,15 +12,18 @@ mod follow;
 mod images;
 mod ptys;
 mod public_tokens;
+mod quotas;
 mod request;
 mod runs;
 mod scope;
 mod sessions;
 mod sse;
+mod storage;
 mod streams;
 mod tasks;
 mod tokens;
 mod uploads;
+mod versions;
 mod workers;
 mod workspaces;
 
@@ -34,7 +37,7 @@ pub use answer::Answer;
 pub use attach::{Attachment, Seen};
 pub use error::Error;
 pub use follow::{Follow, Update};
-pub use request::IdempotencyKey;
+pub use request::{ByteStream, IdempotencyKey};
 
 use crate::http::{API_VERSION, API_VERSION_HEADER, CLIENT_HEADER};
 

@@ -97,6 +97,9 @@ pub struct Assignment {
     pub runs: Vec<RunAssignment>,
     #[serde(default)]
     pub execs: Vec<ExecAssignment>,
+    /// Versions that people asked for: the files are captured once for all of them, and told with these ids.
+    #[serde(default)]
+    pub captures: Vec<VersionId>,
     /// Copies of the machine to make, each once.
     #[serde(default)]
     pub forks: Vec<ForkOrder>,
@@ -415,6 +418,27 @@ pub struct Timings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Files {
     pub version: Option<CapturedVersion>,
+    /// Of `…/version`: the requests for which the files were captured.
+    #[serde(default)]
+    pub asked: Vec<VersionId>,
+}
+
+/// `POST /v1/workspaces/{workspace_id}/capture`, of the control plane to a worker: stores the files as they are on its
+/// disk now, and makes no version of them. A machine in which they are at work goes on meanwhile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaptureFiles {
+    /// As in an assignment. Secret.
+    pub data_key: String,
+}
+
+/// Answer of `…/capture`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FilesCaptured {
+    pub manifest: String,
+    pub size_bytes: u64,
+    pub changed_bytes: u64,
+    /// Whether they were written to from outside while the machine was parked.
+    pub edited: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -621,6 +645,55 @@ pub struct PutSeed {
     pub of: FindSeed,
     pub manifest: String,
     pub size_bytes: u64,
+}
+
+/// `POST /worker/v1/holdings`: asks what of that which lies on the worker and is used by nothing there may go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Holdings {
+    /// At most 200.
+    pub workspaces: Vec<HeldFiles>,
+    /// At most 200: machines of which something is left.
+    pub machines: Vec<MaterializationId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFiles {
+    pub workspace_id: WorkspaceId,
+    /// They may be newer than every version that the worker knows of.
+    pub newer: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HoldingsAnswer {
+    /// Workspaces that are over.
+    pub deleted: Vec<WorkspaceId>,
+    /// Machines that are over.
+    pub over: Vec<MaterializationId>,
+    /// Files of machines that were lost with this worker, to be kept as versions beside.
+    pub keep_beside: Vec<KeepBeside>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KeepBeside {
+    pub workspace_id: WorkspaceId,
+    /// Base64 of the environment's data key. Secret.
+    pub data_key: String,
+}
+
+impl std::fmt::Debug for KeepBeside {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("KeepBeside")
+            .field("workspace_id", &self.workspace_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `POST /worker/v1/workspaces/{workspace_id}/beside`: files of a machine that was lost with this worker, captured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beside {
+    /// The version that they were made from.
+    pub parent: Option<VersionId>,
+    pub version: CapturedVersion,
 }
 
 /// `POST /v1/images/import` on the worker: turn an uploaded archive into a root image.

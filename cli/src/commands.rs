@@ -3,15 +3,18 @@
 mod completions;
 mod deploy;
 mod deployment;
+mod environment;
 mod events;
 mod exec;
 mod image;
 mod page;
 mod pty;
 mod public_token;
+mod quota;
 mod run;
 mod sandbox;
 mod session;
+mod storage;
 mod task;
 mod token;
 mod whoami;
@@ -73,6 +76,17 @@ pub enum Command {
     #[command(subcommand)]
     Image(image::Command),
 
+    /// Quotas: what the environment may hold
+    #[command(subcommand)]
+    Quota(quota::Command),
+    /// Environments: which versions of their workspaces they keep
+    #[command(subcommand, name = "env")]
+    Environment(environment::Command),
+
+    /// The artifact store: what it takes, and its garbage collection
+    #[command(subcommand)]
+    Storage(storage::Command),
+
     /// Workers: where machines run
     #[command(subcommand)]
     Worker(worker::Command),
@@ -103,6 +117,9 @@ impl Command {
             Self::Token(command) => command.run(context).await,
             Self::PublicToken(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
+            Self::Quota(command) => command.run(context).await,
+            Self::Environment(command) => command.run(context).await,
+            Self::Storage(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
             Self::Whoami => whoami::run(context).await,
             Self::Completions(arguments) => completions::run(&arguments, context, &tree),

@@ -96,6 +96,10 @@ impl From<Refusal> for ApiError {
                 let details = json!({ "run_ids": named, "runs": run_ids.len() });
                 (Code::WorkspaceBusy, Some(details))
             }
+            Refusal::WorkspaceEmpty => (Code::WorkspaceEmpty, None),
+            Refusal::WorkspaceNotStopped { state } => {
+                (Code::WorkspaceNotStopped, Some(json!({ "state": state })))
+            }
             Refusal::ExternalIdTaken { workspace_id } => (
                 Code::ExternalIdTaken,
                 Some(json!({ "workspace_id": workspace_id })),
@@ -124,6 +128,10 @@ impl From<Refusal> for ApiError {
             Refusal::MetadataNotNumber { key } => {
                 (Code::MetadataNotNumber, Some(json!({ "key": key })))
             }
+            Refusal::QuotaExceeded { quota, limit, used } => (
+                Code::QuotaExceeded,
+                Some(json!({ "quota": quota.as_str(), "limit": limit, "used": used })),
+            ),
             Refusal::PublicTokenSpent => (Code::PublicTokenSpent, None),
             Refusal::LogOverBudget { left } => {
                 (Code::InvalidState, Some(json!({ "left_bytes": left })))

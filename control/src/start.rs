@@ -98,6 +98,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         settings: config.settings,
         clock: config.clock,
         hub: Hub::default(),
+        sweeping: tokio::sync::Mutex::default(),
         news: News::default(),
         declared: Declared::default(),
         schemas: crate::schema::Cache::default(),

@@ -21,6 +21,17 @@ pub struct InvalidId {
     pub given: String,
 }
 
+/// The digit of each letter of the alphabet, by its byte; 255 for all others.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut digit = 0_u8;
+    while digit < 32 {
+        digits[ALPHABET[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
+
 fn encode(prefix: &str, value: u128, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut text = [0_u8; ENCODED_LENGTH];
     let mut rest = value;
@@ -28,7 +39,9 @@ fn encode(prefix: &str, value: u128, out: &mut fmt::Formatter<'_>) -> fmt::Resul
         *place = ALPHABET[usize::from((rest & 31) as u8)];
         rest >>= 5;
     }
-    write!(out, "{prefix}_{}", String::from_utf8_lossy(&text))
+    out.write_str(prefix)?;
+    out.write_str("_")?;
+    out.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 fn decode(prefix: &'static str, text: &str) -> Result<u128, InvalidId> {
@@ -44,13 +57,11 @@ fn decode(prefix: &'static str, text: &str) -> Result<u128, InvalidId> {
     if rest.len() != ENCODED_LENGTH || rest.as_bytes()[0] > b'7' {
         return Err(invalid());
     }
-    rest.bytes().try_fold(0_u128, |value, byte| {
-        let digit = ALPHABET
-            .iter()
-            .position(|&known| known == byte)
-            .ok_or_else(invalid)?;
-        Ok((value << 5) | digit as u128)
-    })
+    rest.bytes()
+        .try_fold(0_u128, |value, byte| match DIGITS[usize::from(byte)] {
+            255 => Err(invalid()),
+            digit => Ok((value << 5) | u128::from(digit)),
+        })
 }
 
 macro_rules! ids {

@@ -19,6 +19,7 @@ pub mod moment;
 mod name;
 pub mod placement;
 pub mod pty;
+pub mod quota;
 mod refusal;
 pub mod run;
 mod scope;

@@ -52,6 +52,10 @@ pub(crate) struct Arguments {
     /// When stopping, how long runs may take to reach a wait before they are set aside as they stand
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     drain_grace: helmr_domain::Duration,
+
+    /// Start also where this host cannot hold workspaces to the disk size that their sandboxes declare
+    #[arg(long)]
+    allow_soft_limits: bool,
 }
 
 fn duration(text: &str) -> Result<helmr_domain::Duration, String> {
@@ -77,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), C
     let local_url = front.local_url.clone();
     let public = serve::public(control.router(), embedded::SDK_PACKAGE);
     let clients = front.serve(public, ending.clone());
-    let worker = worker::start(&data, &control, connector).await?;
+    let worker = worker::start(&data, &control, connector, arguments.allow_soft_limits).await?;
 
     let stop = tokio::select! {
         ready = worker.ready() => {

@@ -13,7 +13,9 @@ use helmr_domain::{Duration, Moment, ProcessId, Scope, Timestamp, WorkspaceId};
 
 use crate::idempotency::Idempotency;
 
-pub(crate) use change::{active_in, any_awake, expire, has_queued, kill_in, lease_queued, lose_in};
+pub(crate) use change::{
+    active_in, any_awake, expire, has_queued, kill_in, kill_queued_in, lease_queued, lose_in,
+};
 pub use change::{create, signal};
 pub use input::{Input, Place, WriteInput, read_input, write_input};
 pub use output::{Output, Piece, read_output};

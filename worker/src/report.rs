@@ -8,7 +8,7 @@ use helmr_api::worker::{
     MachineReport, Nothing, Output, Parked, PutSeed, RunInput, RunReport, Seed, TerminalRests,
     WantInput,
 };
-use helmr_domain::{MaterializationId, ProcessId, RunId, WaitId, WorkspaceId};
+use helmr_domain::{MaterializationId, ProcessId, RunId, VersionId, WaitId, WorkspaceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -52,12 +52,25 @@ impl Reports {
     }
 
     pub(crate) async fn stopped(&self, version: Option<CapturedVersion>) -> Result<(), Failure> {
-        self.machine("stopped", Files { version }).await
+        self.machine(
+            "stopped",
+            Files {
+                version,
+                asked: Vec::new(),
+            },
+        )
+        .await
     }
 
-    pub(crate) async fn version(&self, version: CapturedVersion) -> Result<(), Failure> {
+    /// `asked`: the requests for which it was captured.
+    pub(crate) async fn version(
+        &self,
+        version: CapturedVersion,
+        asked: Vec<VersionId>,
+    ) -> Result<(), Failure> {
         let files = Files {
             version: Some(version),
+            asked,
         };
         self.machine("version", files).await
     }

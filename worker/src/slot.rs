@@ -5,6 +5,7 @@
 //! any point, and whatever it was doing is then cleaned up from the machine's record.
 
 mod adopted;
+mod captures;
 mod ending;
 mod execs;
 mod fork;
@@ -37,6 +38,7 @@ use crate::report::Reports;
 use crate::workspace::Workspace;
 use ending::Ending;
 use launch::Launches;
+pub(crate) use start::keys;
 
 /// How a slot begins.
 #[derive(Debug, Clone)]

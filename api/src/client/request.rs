@@ -47,6 +47,27 @@ impl IdempotencyKey {
     }
 }
 
+/// An answer's bytes, as they come.
+#[derive(Debug)]
+pub struct ByteStream {
+    operation: String,
+    url: String,
+    answer: Response,
+}
+
+impl ByteStream {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// If the answer breaks off.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        self.answer
+            .chunk()
+            .await
+            .map_err(|source| Error::of_sending(&self.operation, &self.url, source))
+    }
+}
+
 /// A request under construction.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
@@ -127,6 +148,27 @@ impl<'a> Request<'a> {
     pub(super) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
+    }
+
+    /// Lets the answer, or what is sent, take as long as it takes.
+    pub(super) fn without_deadline(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    /// Sends the request and gives the answer's bytes as they come.
+    pub(super) async fn bytes(self) -> Result<ByteStream, Error> {
+        let request = Self {
+            accept: "*/*",
+            timeout: None,
+            ..self
+        };
+        let answer = request.start(None).await?;
+        Ok(ByteStream {
+            operation: request.operation(),
+            url: request.client.url().to_owned(),
+            answer,
+        })
     }
 
     /// Asks for server-sent events after the one with this id. The answer has no end to wait for.

@@ -1,6 +1,9 @@
 //! `helmr workspace`.
 
+mod archive;
+mod capture;
 mod create;
+mod diff;
 pub(super) mod exec;
 mod fork;
 mod list;
@@ -95,6 +98,16 @@ pub enum Command {
     Recover(recover::Arguments),
     /// List the versions of a workspace's files, newest first, or show one
     Versions(versions::Arguments),
+    /// Make a version of a workspace's files as they are now
+    Capture(capture::Capture),
+    /// Go back to an earlier version: its files are those of a new version, and the machine stops
+    Restore(capture::Restore),
+    /// List what differs between two versions, or a version and the files as they are now
+    Diff(diff::Arguments),
+    /// Write a version's files as a tar archive
+    Export(archive::Export),
+    /// Make a tar archive the files of a workspace that has no machine, as a new version
+    Import(archive::Import),
 }
 
 impl Command {
@@ -107,6 +120,11 @@ impl Command {
             Self::Fork(arguments) => return fork::run(arguments, context, &client).await,
             Self::Recover(arguments) => return recover::run(arguments, context, &client).await,
             Self::Versions(arguments) => return versions::run(arguments, context, &client).await,
+            Self::Capture(arguments) => return capture::capture(arguments, context, &client).await,
+            Self::Restore(arguments) => return capture::restore(arguments, context, &client).await,
+            Self::Diff(arguments) => return diff::run(arguments, context, &client).await,
+            Self::Export(arguments) => return archive::export(arguments, context, &client).await,
+            Self::Import(arguments) => return archive::import(arguments, context, &client).await,
             Self::Exec(arguments) => return exec::run(arguments, context, &client).await,
             Self::Shell(arguments) => return shell::run(arguments, context, &client).await,
             Self::Ps { workspace, page } => {

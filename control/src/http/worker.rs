@@ -4,6 +4,7 @@ mod caller;
 mod connect;
 mod execs;
 mod forks;
+mod holdings;
 mod machines;
 mod membership;
 mod runs;
@@ -20,6 +21,11 @@ pub(super) fn router() -> Router<Control> {
         .route("/worker/v1/register", post(membership::register))
         .route("/worker/v1/heartbeat", post(membership::heartbeat))
         .route("/worker/v1/connect", get(connect::connect))
+        .route("/worker/v1/holdings", post(holdings::ask))
+        .route(
+            "/worker/v1/workspaces/{workspace}/beside",
+            post(holdings::beside),
+        )
         .route("/worker/v1/machines/{workspace}/live", post(machines::live))
         .route(
             "/worker/v1/machines/{workspace}/parking",

@@ -50,6 +50,7 @@ pub(crate) async fn write(
             .into_iter()
             .map(|exec| super::execs::assign(&environment, exec, pty_idle_after_ms))
             .collect::<Result<_, _>>()?,
+        captures: assignment.captures,
         forks: assignment.forks.into_iter().map(fork).collect(),
         data_key: STANDARD.encode(environment.key.expose()),
         auto_stop_after_ms: millis(assignment.auto_stop_after),

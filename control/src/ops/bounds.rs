@@ -27,6 +27,10 @@ pub(crate) const OUTPUT_BYTES: usize = 4 << 20;
 const EXTERNAL_ID_CHARACTERS: usize = 256;
 const CORRELATION_ID_CHARACTERS: usize = 256;
 const RECORD_KEY_BYTES: usize = 512;
+const MESSAGE_CHARACTERS: usize = 2_000;
+const KEEP_LAST_MOST: u32 = 1_000_000;
+const KEEP_FOR_SHORTEST: Duration = Duration::from_secs(3_600);
+const KEEP_FOR_LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 const REASON_CHARACTERS: usize = 1_024;
 const LONGEST_TOKEN: Duration = Duration::from_secs(365 * 86_400);
 const LONGEST_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -68,6 +72,11 @@ pub(crate) fn record_key(value: Option<&str>) -> Result<(), ApiError> {
 
 pub(crate) fn reason(value: Option<&str>) -> Result<(), ApiError> {
     text("reason", value, REASON_CHARACTERS)
+}
+
+/// What people say of a version.
+pub(crate) fn message(value: Option<&str>) -> Result<(), ApiError> {
+    text("message", value, MESSAGE_CHARACTERS)
 }
 
 /// What a command may be given.
@@ -261,6 +270,26 @@ pub(crate) fn auto_stop_after(span: Duration) -> Result<Duration, ApiError> {
         ));
     }
     Ok(span)
+}
+
+/// How many versions an environment keeps of each workspace.
+pub(crate) fn keep_last(count: u32) -> Result<(), ApiError> {
+    if (1..=KEEP_LAST_MOST).contains(&count) {
+        return Ok(());
+    }
+    let message = format!("must be between 1 and {KEEP_LAST_MOST}");
+    Err(exceeded("keep_last", message))
+}
+
+/// How long an environment keeps all versions.
+pub(crate) fn keep_for(span: Duration) -> Result<(), ApiError> {
+    if span >= KEEP_FOR_SHORTEST && span <= KEEP_FOR_LONGEST {
+        return Ok(());
+    }
+    Err(exceeded(
+        "keep_for",
+        "must be between an hour and 3650d".to_owned(),
+    ))
 }
 
 /// For how long somebody waits for a machine.

@@ -325,6 +325,6 @@ pub(crate) async fn input(
     let reached = offset + bytes.len() as u64;
     Ok(wire::ExecInput {
         data: STANDARD.encode(&bytes),
-        end: found.exec.stdin.closed && reached >= found.exec.stdin.end,
+        end: found.ends_at(reached),
     })
 }

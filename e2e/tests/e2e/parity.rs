@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Server};
 
-const TAGS: [&str; 8] = [
+const TAGS: [&str; 10] = [
     "sessions",
     "streams",
     "runs",
@@ -12,10 +12,12 @@ const TAGS: [&str; 8] = [
     "workspaces",
     "execs",
     "ptys",
+    "quotas",
+    "storage",
 ];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 57] = [
+const COMMANDS: [(&str, &str); 69] = [
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),
@@ -78,6 +80,20 @@ const COMMANDS: [(&str, &str); 57] = [
     ("resize_pty", "pty resize"),
     ("close_pty", "pty close"),
     ("attach_pty", "pty attach"),
+    ("get_quotas", "quota get"),
+    ("update_quotas", "quota set"),
+    ("capture_workspace", "workspace capture"),
+    ("restore_workspace", "workspace restore"),
+    ("diff_workspace", "workspace diff"),
+    // With `--patch`.
+    ("diff_workspace_text", "workspace diff"),
+    ("export_workspace_version", "workspace export"),
+    ("import_workspace_version", "workspace import"),
+    ("get_storage", "storage show"),
+    ("sweep_storage", "storage sweep"),
+    ("get_retention", "env retention"),
+    // With `--keep-last` or `--keep-for`.
+    ("update_retention", "env retention"),
 ];
 
 /// For providers, which have a URL and nothing else.

@@ -94,11 +94,20 @@ export type {
   PublicTokenLimits,
   PublicTokens,
 } from "./resources/public-tokens.ts";
+export type { EnvironmentQuotas, Quota, QuotaChanges, Quotas } from "./resources/quotas.ts";
 export type * from "./resources/run-types.ts";
 export type { ListRunsOptions, LogFilter, Runs, WaitForRunOptions } from "./resources/runs.ts";
 export type { SessionHandle, TranscriptFilter } from "./resources/session-handle.ts";
 export type * from "./resources/session-types.ts";
 export type { ListSessionsOptions, Sessions, StartAndWaitOptions } from "./resources/sessions.ts";
+export type {
+  Retention,
+  RetentionChanges,
+  Storage,
+  StorageFigure,
+  StorageState,
+  Sweep,
+} from "./resources/storage.ts";
 export type {
   ListTokensOptions,
   NewToken,
@@ -107,7 +116,8 @@ export type {
   Tokens,
   TokenWithSecrets,
 } from "./resources/tokens.ts";
-export type { WorkspaceHandle, WorkspaceVersions } from "./resources/workspace-handle.ts";
+export type { WorkspaceHandle } from "./resources/workspace-handle.ts";
 export type * from "./resources/workspace-types.ts";
+export type { WorkspaceVersions } from "./resources/workspace-versions.ts";
 export type { Workspaces } from "./resources/workspaces.ts";
 export { API_VERSION, SDK_VERSION } from "./version.ts";

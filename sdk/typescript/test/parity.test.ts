@@ -57,6 +57,16 @@ const METHODS: Readonly<Record<string, unknown>> = {
   recover_workspace: client.workspaces.recover,
   list_workspace_versions: workspace.versions.list,
   get_workspace_version: workspace.versions.get,
+  capture_workspace: workspace.versions.capture,
+  restore_workspace: workspace.versions.restore,
+  diff_workspace: workspace.versions.diff,
+  diff_workspace_text: workspace.versions.diffText,
+  export_workspace_version: workspace.versions.export,
+  import_workspace_version: workspace.versions.import,
+  get_storage: client.storage.get,
+  sweep_storage: client.storage.sweep,
+  get_retention: client.storage.retention,
+  update_retention: client.storage.setRetention,
   create_exec: workspace.exec,
   list_execs: workspace.execs.list,
   get_exec: client.execs.get,
@@ -72,6 +82,8 @@ const METHODS: Readonly<Record<string, unknown>> = {
   resize_pty: pty.resize,
   close_pty: pty.close,
   attach_pty: pty.attach,
+  get_quotas: client.quotas.get,
+  update_quotas: client.quotas.update,
 };
 
 interface Operation {
@@ -82,7 +94,18 @@ interface Operation {
 test("every operation on sessions, streams, runs, tokens, workspaces, execs and PTYs has a method", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
   const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
-  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces", "execs", "ptys"]);
+  const mine = new Set([
+    "sessions",
+    "streams",
+    "runs",
+    "tokens",
+    "public-tokens",
+    "workspaces",
+    "execs",
+    "ptys",
+    "quotas",
+    "storage",
+  ]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))
     .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))

@@ -7,7 +7,7 @@ use helmr_domain::{Duration, Moment, ProcessId, Scope, WorkspaceId};
 use super::{Create, Exec, row};
 use crate::db::Tx;
 use crate::idempotency::{self, Kept, Origin};
-use crate::{Hint, Result, Store, machine, outbox, timers, workspaces};
+use crate::{Hint, Result, Store, machine, outbox, quotas, timers, workspaces};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -17,7 +17,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 /// Makes an exec. It goes into the workspace's machine at once if there is a live one, and asks for one if there is none.
 ///
 /// # Errors
-/// `NotFound`; `Refused`: `WorkspaceNotActive`, `IdempotencyKeyReused`.
+/// `NotFound`; `Refused`: `WorkspaceNotActive`, `IdempotencyKeyReused`, `QuotaExceeded`.
 pub async fn create(store: &Store, input: Create) -> Result<Kept<Exec>> {
     store
         .write(input, |tx, input| Box::pin(create_in(tx, input)))
@@ -31,6 +31,7 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Exec>> {
         return Ok(kept);
     }
     workspaces::check_usable(tx, scope, input.workspace).await?;
+    quotas::check_work(tx, scope).await?;
     let id = input.id;
     row::insert(tx, input).await?;
     workspaces::touch(tx, input.workspace, at).await?;
@@ -160,6 +161,17 @@ pub(crate) async fn kill_in(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> 
     all(tx, workspace, &Command::Signal { signal }, at)
         .await
         .map(drop)
+}
+
+/// Ends what waits for a machine that it is not to have.
+pub(crate) async fn kill_queued_in(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<()> {
+    for mut exec in row::active(tx, workspace).await? {
+        if exec.state == State::Queued {
+            let signal = SIGKILL;
+            apply(tx, &mut exec, Command::Signal { signal }, at).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn all(tx: &mut Tx, workspace: WorkspaceId, command: &Command, at: Moment) -> Result<usize> {

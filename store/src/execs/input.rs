@@ -38,6 +38,15 @@ pub struct Input {
     pub pieces: Vec<Piece>,
 }
 
+impl Input {
+    /// Whether nothing comes behind `reached`: all was given, or its process takes no more and what waited is gone.
+    #[must_use]
+    pub fn ends_at(&self, reached: u64) -> bool {
+        let stdin = self.exec.stdin;
+        stdin.closed && (reached >= stdin.end || self.pieces.is_empty())
+    }
+}
+
 sql! {
     INSERT = "INSERT INTO exec_input (exec_id, start_offset, size_bytes, sealed)
         VALUES ($1, $2, $3, $4)";

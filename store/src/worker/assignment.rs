@@ -28,6 +28,8 @@ pub struct Assignment {
     pub machine: AssignedMachine,
     pub runs: Vec<AssignedRun>,
     pub execs: Vec<Exec>,
+    /// Versions that people asked for.
+    pub captures: Vec<VersionId>,
     /// Copies of it that are asked for.
     pub forks: Vec<Order>,
     pub auto_stop_after: Duration,
@@ -190,6 +192,11 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         epoch: leased.lease.epoch,
         runs: assigned,
         execs: leased_execs(tx, workspace).await?,
+        captures: workspaces::pending_captures(tx, workspace)
+            .await?
+            .into_iter()
+            .map(|request| request.id)
+            .collect(),
         forks: forks::orders(tx, workspace).await?,
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
         pty_idle_after: pty_idle_after.unwrap_or(limits::PTY_IDLE_AFTER),

@@ -10,7 +10,7 @@ use super::attach::not_active;
 use super::{End, State, Workspace, materialize, row};
 use crate::db::{Tx, params, sql};
 use crate::sessions::{self, Why};
-use crate::{Hint, Result, Store, machine};
+use crate::{Hint, Result, Store, execs, machine};
 
 sql! {
     UNFINISHED = "SELECT id
@@ -134,12 +134,14 @@ async fn delete_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     row::set_state(tx, workspace.id, State::Deleted).await?;
     materialize::want_no_machine(tx, workspace.id).await?;
     machine::end(tx, workspace.id, input.at).await?;
+    // Those that waited for the next machine: there will be none.
+    execs::kill_queued_in(tx, workspace.id, input.at).await?;
     row::get(tx, input.scope, input.workspace).await
 }
 
 /// # Errors
 /// `Refused(WorkspaceBusy)`.
-async fn check_idle(tx: &mut Tx, input: &End) -> Result<()> {
+pub(super) async fn check_idle(tx: &mut Tx, input: &End) -> Result<()> {
     if input.force {
         return Ok(());
     }
@@ -156,7 +158,7 @@ async fn unfinished(tx: &mut Tx, input: &End) -> Result<Vec<RunId>> {
     found.into_iter().map(|mut row| row.take("id")).collect()
 }
 
-async fn cancel_runs(tx: &mut Tx, input: &End, text: &str) -> Result<()> {
+pub(super) async fn cancel_runs(tx: &mut Tx, input: &End, text: &str) -> Result<()> {
     for (run, part) in unfinished(tx, input).await?.into_iter().zip(0..) {
         let at: Moment = input.at.part(part);
         sessions::stop_run(tx, run, why(StopReason::Cancelled, text), at).await?;

@@ -204,7 +204,19 @@ on_both! {
         // The one that closed it may come again.
         assert!(write(&world, exec.id, piece(end, 1), true).await?.stdin.closed);
         let left = execs::read_input(&world.store, fenced, 10).await?;
+        assert!(!left.ends_at(10) && left.ends_at(end + 1));
         assert!(left.pieces.iter().all(|piece| piece.offset >= 10));
+    }
+
+    async fn input_ends_where_its_process_takes_no_more(world) {
+        let (exec, placed) = running(&world).await?;
+        let fenced = fence(&placed, exec.id);
+        write(&world, exec.id, piece(0, 10), false).await?;
+        assert!(!execs::read_input(&world.store, fenced, 4).await?.ends_at(4));
+        execs::input_taken(&world.store, fenced, 4, true).await?;
+        // Whoever goes on from where the process stopped is not sent around for what is gone.
+        let left = execs::read_input(&world.store, fenced, 4).await?;
+        assert!(left.pieces.is_empty() && left.ends_at(4));
     }
 
     async fn output_has_offsets_and_the_newest_is_kept(world) {
@@ -292,6 +304,27 @@ on_both! {
         // The next one waits for the next machine.
         let next = make(&world, exec.workspace_id).await?;
         assert_eq!(next.state, State::Queued);
+    }
+
+    async fn what_waits_for_a_machine_ends_with_its_workspace(world) {
+        // One for which there never was a machine, and one that waits for the next.
+        let (exec, _) = running(&world).await?;
+        let lonely = make(&world, workspace(&world).await?).await?;
+        let end = |workspace| EndWorkspace {
+            at: world.at(),
+            scope: world.scope,
+            workspace,
+            force: false,
+        };
+        workspaces::stop(&world.store, end(exec.workspace_id)).await?;
+        let next = make(&world, exec.workspace_id).await?;
+        for waiting in [lonely, next] {
+            assert_eq!(get(&world, waiting.id).await?.state, State::Queued);
+            workspaces::delete(&world.store, end(waiting.workspace_id)).await?;
+            assert_eq!(get(&world, waiting.id).await?.state, State::Killed { signal: 9 });
+        }
+        assert_eq!(get(&world, exec.id).await?.signals, [9], "it was told already");
+        assert!(world.place().await?.is_empty(), "nothing starts in a deleted workspace");
     }
 
     async fn a_repeated_request_makes_one_exec(world) {

@@ -9,9 +9,10 @@ use helmr_machine::Driver;
 use super::Tenure;
 use super::ending::Ending;
 use super::machine::Machine;
-use super::runs::Undelivered;
+use super::runs::{Delivery, Undelivered};
 use crate::client::Failure;
 use crate::relay::{ATTEMPT, Available};
+use crate::report::Reports;
 
 impl<D: Driver> Tenure<D> {
     /// Makes the machine's execs what the assignment says.
@@ -32,6 +33,11 @@ impl<D: Driver> Tenure<D> {
                     continue;
                 }
                 self.start_exec(machine, assignment, exec).await?;
+            } else if !exec.started && !machine.execs_begun.contains(&id) {
+                // A worker before this one had it started, and did not come to tell.
+                machine.execs_begun.insert(id);
+                let reports = self.reports.clone();
+                machine.deliveries.spawn(tell_started(reports, id));
             }
             self.signal_exec(machine, exec).await?;
             self.resize_exec(machine, exec).await?;
@@ -52,6 +58,7 @@ impl<D: Driver> Tenure<D> {
     ) -> Result<(), Ending> {
         let id = exec.exec_id;
         machine.relay.know_exec(id);
+        machine.execs_begun.insert(id);
         let start = StartRun {
             run_id: id.to_string(),
             attempt_number: ATTEMPT,
@@ -80,14 +87,7 @@ impl<D: Driver> Tenure<D> {
         let reports = self.reports.clone();
         machine.deliveries.spawn(async move {
             speech.taken(sent).await?;
-            match reports.exec_started(id).await {
-                Err(Failure::Stale) => Err(Failure::Stale.into()),
-                Err(refused) => {
-                    tracing::debug!(%refused, "the start of an exec was refused");
-                    Ok(())
-                }
-                Ok(()) => Ok(()),
-            }
+            tell_started(reports, id).await
         });
         Ok(())
     }
@@ -166,9 +166,22 @@ impl<D: Driver> Tenure<D> {
     pub(super) fn exec_ended(machine: &mut Machine, id: ProcessId) {
         machine.relay.forget_exec(id);
         machine.execs_over.insert(id);
+        machine.execs_begun.remove(&id);
         machine.exec_signals.remove(&id);
         machine.resizes.remove(&id);
         machine.pace.worked(tokio::time::Instant::now());
+    }
+}
+
+/// Tells that an exec's process runs.
+async fn tell_started(reports: Reports, id: ProcessId) -> Delivery {
+    match reports.exec_started(id).await {
+        Err(Failure::Stale) => Err(Failure::Stale.into()),
+        Err(refused) => {
+            tracing::debug!(%refused, "the start of an exec was refused");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

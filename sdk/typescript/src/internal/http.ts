@@ -38,6 +38,8 @@ interface Asked {
   readonly path: readonly string[];
   readonly query?: Query;
   readonly body?: JsonValue;
+  /** Sent as they come, instead of a body. */
+  readonly bytes?: Uint8Array | ReadableStream<Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 }
@@ -110,6 +112,33 @@ export class Http {
     return new Socket(url, { headers: this.#headers() });
   }
 
+  /** Opens an answer that is bytes. They have no deadline. */
+  async bytes(
+    path: readonly string[],
+    query: Query = {},
+    options: Pick<RequestOptions, "signal"> = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const signal = options.signal ?? new AbortController().signal;
+    const headers = { accept: "*/*" };
+    const response = await this.#send({ method: "GET", path, query, headers, signal });
+    if (response.body === null) throw foreign(path, response.status, "its answer has no bytes");
+    return response.body;
+  }
+
+  /** Sends bytes as they come, once. They have no deadline. */
+  async sendBytes<T>(
+    path: readonly string[],
+    query: Query,
+    bytes: Uint8Array | ReadableStream<Uint8Array>,
+    options: CreateOptions & { readonly contentType: string },
+  ): Promise<T> {
+    const headers: Record<string, string> = { "content-type": options.contentType };
+    if (options.idempotencyKey !== undefined) headers["idempotency-key"] = options.idempotencyKey;
+    const signal = options.signal ?? new AbortController().signal;
+    const response = await this.#send({ method: "POST", path, query, bytes, headers, signal });
+    return fromWire<T>(await readJson(response, path));
+  }
+
   async #answer<T>(asked: Omit<Asked, "signal">, repeatable: boolean, options: RequestOptions): Promise<T> {
     const deadline = AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS);
     const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
@@ -141,6 +170,11 @@ export class Http {
         redirect: "error",
         credentials: "omit",
         ...(asked.body !== undefined && { body: JSON.stringify(asked.body) }),
+        // A stream is sent while it is read only if that is said.
+        ...(asked.bytes !== undefined && {
+          body: asked.bytes as NonNullable<RequestInit["body"]>,
+          duplex: "half",
+        }),
       });
     } catch (cause) {
       const message = `${asked.method} ${url.pathname}: the server at ${url.origin} was not reached`;

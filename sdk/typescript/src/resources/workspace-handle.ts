@@ -3,7 +3,6 @@ import { HelmrError, NotFoundError } from "../errors.ts";
 import { durationMs } from "../internal/duration.ts";
 import type { Http, RequestOptions } from "../internal/http.ts";
 import { toWire } from "../internal/wire.ts";
-import { Listing, type Page, type PageOptions } from "../pagination.ts";
 import type { ExecHandle } from "./exec-handle.ts";
 import type { ExecOptions } from "./exec-types.ts";
 import { makeExec, WorkspaceExecs } from "./execs.ts";
@@ -14,8 +13,8 @@ import type {
   ForkOptions,
   Workspace,
   WorkspaceConnection,
-  WorkspaceVersion,
 } from "./workspace-types.ts";
+import { WorkspaceVersions } from "./workspace-versions.ts";
 
 const CONNECT_USUAL_MS = 60_000;
 const ANSWERS_WITHIN_MS = 30_000;
@@ -26,36 +25,6 @@ export interface WorkspaceLookup {
   id(): Promise<string>;
   /** Forgets an id that turned out to be that of a deleted workspace; false where it was given and not found. */
   forget(): boolean;
-}
-
-/** The versions of a workspace's files. */
-export class WorkspaceVersions {
-  readonly #http: Http;
-  readonly #id: () => Promise<string>;
-
-  /** @param id gives the workspace's id; asked when it is first needed. */
-  constructor(http: Http, id: () => Promise<string>) {
-    this.#http = http;
-    this.#id = id;
-  }
-
-  /** Lists versions, newest first. */
-  list(options: PageOptions & RequestOptions = {}): Listing<WorkspaceVersion> {
-    const { limit, cursor, ...request } = options;
-    return new Listing(cursor, async (at) =>
-      this.#http.get<Page<WorkspaceVersion>>(
-        ["workspaces", await this.#id(), "versions"],
-        { limit, cursor: at },
-        request,
-      ),
-    );
-  }
-
-  /** Looks a version up. */
-  async get(version: string, options: RequestOptions = {}): Promise<WorkspaceVersion> {
-    const path = ["workspaces", await this.#id(), "versions", version];
-    return (await this.#http.get<{ version: WorkspaceVersion }>(path, {}, options)).version;
-  }
 }
 
 /** One workspace. */

@@ -162,7 +162,7 @@ async fn lease_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<usi
     let mut leased = execs::lease_queued(tx, machine.workspace, at).await?;
     for (mut run, part) in queued.into_iter().zip(0..) {
         // Those leased just now may have filled its queue.
-        if leased > 0 && !runs::has_room(tx, &run).await? {
+        if leased > 0 && !runs::has_room(tx, &run, at).await? {
             continue;
         }
         let at = at.part(part);

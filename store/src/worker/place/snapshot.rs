@@ -146,7 +146,7 @@ sql! {
         JOIN checkpoints c ON c.id = m.checkpoint_id
         WHERE m.workspace_id = $1 AND m.ended_at IS NULL";
 
-    WORKERS = "SELECT id, cpu_millis, memory_mib, disk_mib, slots, drivers, protocols
+    WORKERS = "SELECT id, cpu_millis, memory_mib, disk_mib, slots, free, drivers, protocols
         FROM workers
         WHERE state = 'active' AND connected = 1 AND last_seen_at >= $1
         ORDER BY id";
@@ -157,7 +157,8 @@ sql! {
         WHERE ended_at IS NULL AND state <> 'parked'
         GROUP BY worker_id";
 
-    /// Live machines in which nothing runs, longest live first.
+    /// Live machines in which nothing runs, longest live first. What is queued in their workspaces is not at its turn, or it
+    /// would have joined.
     IDLE = "SELECT m.worker_id, m.workspace_id, m.cpu_millis, m.memory_mib, m.leaving
         FROM materializations m
         WHERE m.ended_at IS NULL AND m.state <> 'parked' AND m.state = 'live'
@@ -166,7 +167,7 @@ sql! {
                 FROM runs r
                 WHERE r.workspace_id = m.workspace_id
                     AND r.status IN ('queued', 'running', 'waiting')
-                    AND (r.status <> 'waiting' OR r.stop_reason IS NOT NULL)
+                    AND (r.status = 'running' OR r.stop_reason IS NOT NULL)
             )
             AND NOT EXISTS (
                 SELECT 1
@@ -330,12 +331,14 @@ fn read_worker(mut row: Row) -> Result<Worker> {
         disk_mib: row.take("disk_mib")?,
         slots: row.take("slots")?,
     };
+    let Json(free): Json<Capacity> = row.take("free")?;
     let Json(drivers): Json<Vec<Value>> = row.take("drivers")?;
     let Json(protocols) = row.take("protocols")?;
     Ok(Worker {
         id,
         capacity,
         used: Capacity::default(),
+        disk_free_mib: free.disk_mib,
         drivers: drivers
             .iter()
             .filter_map(|driver| driver.get("name")?.as_str().map(str::to_owned))

@@ -72,7 +72,7 @@ async fn parked_in(tx: &mut Tx, input: &Parked) -> Result<()> {
         return Ok(());
     }
     let (mut machine, mut leased) = fenced(tx, input.fence).await?;
-    workspaces::record_version(tx, &mut leased, &input.version, input.at).await?;
+    workspaces::record_version(tx, &mut leased, &machine, &input.version, input.at).await?;
     let checkpoint = NewCheckpoint {
         id: input.checkpoint_id,
         version: input.version.version_id,
