@@ -192,6 +192,8 @@ codes! {
     /// The run is told to stop: it begins nothing more.
     RunStopping = "run_stopping", Conflict;
     WorkspaceNotActive = "workspace_not_active", Conflict;
+    /// There is no machine that could be forked, or more in it than a fork takes along.
+    ForkUnavailable = "fork_unavailable", Conflict;
     /// The state of the object does not allow it.
     InvalidState = "invalid_state", Conflict;
 
@@ -230,6 +232,10 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// No connected worker can do it.
     WorkerUnavailable = "worker_unavailable", Unavailable;
+    /// Its machine did not become live in time, or could not be made.
+    WorkspaceNotLive = "workspace_not_live", Unavailable;
+    /// The machine could not be copied.
+    ForkFailed = "fork_failed", Unavailable;
     ShuttingDown = "shutting_down", Unavailable;
 }
 

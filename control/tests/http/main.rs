@@ -10,6 +10,7 @@ mod clocks;
 mod deployments;
 mod envelope;
 mod follow;
+mod forks;
 mod idempotency;
 mod images;
 mod life;

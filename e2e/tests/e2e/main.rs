@@ -9,6 +9,7 @@ mod examples;
 mod execs;
 mod first_start;
 mod following;
+mod forks;
 mod images;
 mod lives;
 mod parity;

@@ -36,6 +36,16 @@ const MIGRATIONS: &[Migration] = &[
         name: "execs",
         text: include_str!("../../migrations/0005_execs.sql"),
     },
+    Migration {
+        number: 6,
+        name: "want_machines",
+        text: include_str!("../../migrations/0006_want_machines.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "forks",
+        text: include_str!("../../migrations/0007_forks.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

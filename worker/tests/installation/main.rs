@@ -7,5 +7,6 @@ mod scratch;
 
 mod site;
 
+mod forks;
 mod life;
 mod restart;
