@@ -157,6 +157,7 @@ codes! {
     StreamNotFound = "stream_not_found", NotFound;
     WorkspaceNotFound = "workspace_not_found", NotFound;
     ExecNotFound = "exec_not_found", NotFound;
+    PtyNotFound = "pty_not_found", NotFound;
     VersionNotFound = "version_not_found", NotFound;
     PublicTokenNotFound = "public_token_not_found", NotFound;
     UploadNotFound = "upload_not_found", NotFound;
@@ -175,6 +176,12 @@ codes! {
     ExecInputFull = "exec_input_full", Conflict;
     /// The write begins elsewhere than where the last one ended.
     ExecInputOutOfStep = "exec_input_out_of_step", Conflict;
+    /// It takes no more input and no other size.
+    PtyEnded = "pty_ended", Conflict;
+    /// As much as may wait has yet to be taken.
+    PtyInputFull = "pty_input_full", Conflict;
+    /// The write begins elsewhere than where the last one ended.
+    PtyInputOutOfStep = "pty_input_out_of_step", Conflict;
     RunNotFinished = "run_not_finished", Conflict;
     TokenCompletionConflict = "token_completion_conflict", Conflict;
     /// A completed token cannot be cancelled.
@@ -182,6 +189,16 @@ codes! {
     DeploymentNotReady = "deployment_not_ready", Conflict;
     WorkspaceIncompatible = "workspace_incompatible", Conflict;
     WorkspaceBusy = "workspace_busy", Conflict;
+    /// Nothing has run in it, so it has no files yet.
+    WorkspaceEmpty = "workspace_empty", Conflict;
+    /// It has a machine.
+    WorkspaceNotStopped = "workspace_not_stopped", Conflict;
+    /// An archive holds more than it may.
+    ArchiveTooLarge = "archive_too_large", TooLarge;
+    /// An archive is torn, or holds what cannot be part of a version.
+    ArchiveInvalid = "archive_invalid", Unprocessable;
+    /// Nobody could make the version that was asked for.
+    CaptureFailed = "capture_failed", Conflict;
     /// Another workspace has the external id.
     ExternalIdTaken = "external_id_taken", Conflict;
     /// The worker's lease is not the current one: nothing was changed.
@@ -192,6 +209,8 @@ codes! {
     /// The run is told to stop: it begins nothing more.
     RunStopping = "run_stopping", Conflict;
     WorkspaceNotActive = "workspace_not_active", Conflict;
+    /// The environment holds as much as it may.
+    QuotaExceeded = "quota_exceeded", Conflict;
     /// There is no machine that could be forked, or more in it than a fork takes along.
     ForkUnavailable = "fork_unavailable", Conflict;
     /// The state of the object does not allow it.
@@ -232,6 +251,8 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// No connected worker can do it.
     WorkerUnavailable = "worker_unavailable", Unavailable;
+    /// A version is still being made.
+    CaptureUnfinished = "capture_unfinished", Unavailable;
     /// Its machine did not become live in time, or could not be made.
     WorkspaceNotLive = "workspace_not_live", Unavailable;
     /// The machine could not be copied.

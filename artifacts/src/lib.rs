@@ -17,12 +17,14 @@ pub mod keys;
 pub mod seal;
 
 mod objects;
+mod watch;
 
 pub mod chunk;
 mod cut;
 mod manifest;
 
 pub mod blob;
+pub mod sweep;
 pub mod tree;
 
 pub use chunk::{ChunkName, ChunkRef};

@@ -32,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
+    /// Held by the one round of garbage collection at a time.
+    pub(crate) sweeping: tokio::sync::Mutex<()>,
     pub(crate) news: News,
     pub(crate) declared: Declared,
     pub(crate) schemas: schema::Cache,

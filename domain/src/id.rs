@@ -143,6 +143,77 @@ ids! {
     RequestId = "req";
 }
 
+/// What people run in a machine by itself: an exec, or the process that has a PTY's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProcessId {
+    Exec(ExecId),
+    Pty(PtyId),
+}
+
+impl ProcessId {
+    /// As an exec's, for what is known to be one.
+    #[must_use]
+    pub const fn as_exec(self) -> ExecId {
+        match self {
+            Self::Exec(id) => id,
+            Self::Pty(PtyId(number)) => ExecId(number),
+        }
+    }
+
+    /// As a PTY's, for what is known to be one.
+    #[must_use]
+    pub const fn as_pty(self) -> PtyId {
+        match self {
+            Self::Pty(id) => id,
+            Self::Exec(ExecId(number)) => PtyId(number),
+        }
+    }
+}
+
+impl From<ExecId> for ProcessId {
+    fn from(id: ExecId) -> Self {
+        Self::Exec(id)
+    }
+}
+
+impl From<PtyId> for ProcessId {
+    fn from(id: PtyId) -> Self {
+        Self::Pty(id)
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exec(id) => id.fmt(out),
+            Self::Pty(id) => id.fmt(out),
+        }
+    }
+}
+
+impl FromStr for ProcessId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        text.parse::<PtyId>()
+            .map(Self::Pty)
+            .or_else(|_| text.parse().map(Self::Exec))
+    }
+}
+
+impl serde::Serialize for ProcessId {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ProcessId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +224,23 @@ mod tests {
         let text = id.to_string();
         assert!(text.starts_with("run_") && text.len() == 30, "{text}");
         assert_eq!(text.parse(), Ok(id));
+    }
+
+    #[test]
+    fn a_process_is_an_exec_or_a_pty() {
+        let (now, random) = (Timestamp::from_micros(5_000), [1; 10]);
+        let (exec, pty) = (ExecId::new(now, random), PtyId::new(now, random));
+        for process in [ProcessId::from(exec), ProcessId::from(pty)] {
+            assert_eq!(process.to_string().parse(), Ok(process));
+        }
+        assert!(
+            RunId::new(now, random)
+                .to_string()
+                .parse::<ProcessId>()
+                .is_err()
+        );
+        assert_eq!(ProcessId::from(pty).as_exec(), exec);
+        assert_eq!(ProcessId::from(exec).as_pty(), pty);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub mod machine;
 pub mod moment;
 mod name;
 pub mod placement;
+pub mod pty;
+pub mod quota;
 mod refusal;
 pub mod run;
 mod scope;

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use helmr_domain::exec::End;
-use helmr_domain::{ExecId, MaterializationId, WaitId, WorkspaceId};
+use helmr_domain::{MaterializationId, ProcessId, WaitId, WorkspaceId};
 use helmr_store::execs::{Fenced, Stream};
 use helmr_store::worker::{Assignment, CapturedVersion, HeldLease, Leases, MachineFence, RunFence};
 
@@ -280,25 +280,25 @@ pub(crate) enum Event {
     ExecLine {
         machine: MachineRef,
         slot: SlotRef,
-        exec: ExecId,
+        exec: ProcessId,
     },
     /// The guest has been asked for the process.
     ExecBegun {
         slot: SlotRef,
-        exec: ExecId,
+        exec: ProcessId,
     },
     ExecAck {
         machine: MachineRef,
-        exec: ExecId,
+        exec: ProcessId,
         position: u64,
     },
     ExecLane {
         slot: SlotRef,
-        exec: ExecId,
+        exec: ProcessId,
     },
     ExecStep {
         machine: MachineRef,
-        exec: ExecId,
+        exec: ProcessId,
     },
 }
 

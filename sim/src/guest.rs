@@ -6,7 +6,7 @@ mod process;
 use std::collections::BTreeMap;
 
 use helmr_domain::wait::Outcome;
-use helmr_domain::{ExecId, RunId, TokenId};
+use helmr_domain::{ProcessId, RunId, TokenId};
 
 use crate::event::Printed;
 
@@ -102,7 +102,7 @@ pub(crate) enum Answer {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Guest {
     pub(crate) processes: BTreeMap<RunKey, Process>,
-    pub(crate) execs: BTreeMap<ExecId, exec::Exec>,
+    pub(crate) execs: BTreeMap<ProcessId, exec::Exec>,
 }
 
 /// What a step asks of the world.

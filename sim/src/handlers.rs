@@ -74,7 +74,10 @@ impl World<'_> {
                 let input = Heartbeat {
                     at,
                     worker_id,
-                    free: Capacity::default(),
+                    free: Capacity {
+                        disk_mib: 100_000,
+                        ..Capacity::default()
+                    },
                     draining: *draining,
                     leases: leases.clone(),
                     lease_ttl: Duration::from_micros(self.plan.lease_ttl),
@@ -184,6 +187,7 @@ impl World<'_> {
                     at,
                     fence: *fence,
                     version: version.clone(),
+                    asked: Vec::new(),
                 };
                 let done = ready(worker::version_captured(store, input));
                 self.report(who, done)

@@ -8,8 +8,8 @@ mod workspaces;
 use std::sync::Arc;
 
 use helmr_domain::{
-    CanonicalJson, Duration, ExecId, Moment, PublicTokenId, Refusal, RunId, SessionId, Timestamp,
-    TokenId, WorkspaceId,
+    CanonicalJson, Duration, Moment, ProcessId, PublicTokenId, Refusal, RunId, SessionId,
+    Timestamp, TokenId, WorkspaceId,
 };
 use helmr_store::idempotency::{Idempotency, Kept};
 use helmr_store::sessions::RunOptions;
@@ -71,11 +71,11 @@ pub(crate) enum Ask {
         stdin: bool,
     },
     Signal {
-        exec: ExecId,
+        exec: ProcessId,
         signal: i32,
     },
     Input {
-        exec: ExecId,
+        exec: ProcessId,
         offset: u64,
         size: u64,
         close: bool,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use helmr_domain::{
-    CheckpointId, ExecId, MaterializationId, PublicTokenId, RunId, SessionId, TokenId, WaitId,
+    CheckpointId, MaterializationId, ProcessId, PublicTokenId, RunId, SessionId, TokenId, WaitId,
     WorkerId, WorkspaceId,
 };
 use helmr_store::inline::Cell;
@@ -218,7 +218,7 @@ rows! {
         size: u64 = count,
     }
     Exec {
-        id: ExecId = id,
+        id: ProcessId = id,
         workspace: WorkspaceId = id,
         state: String = text,
         timeout: Option<i64> = maybe_int,
@@ -235,13 +235,13 @@ rows! {
         ended_at: Option<i64> = maybe_int,
     }
     ExecOutput {
-        exec: ExecId = id,
+        exec: ProcessId = id,
         stream: String = text,
         start: u64 = count,
         size: u64 = count,
     }
     ExecInput {
-        exec: ExecId = id,
+        exec: ProcessId = id,
         start: u64 = count,
         size: u64 = count,
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use helmr_domain::run::{Status, status_after};
 use helmr_domain::timer::Purpose;
 use helmr_domain::{
-    CheckpointId, EventKind, ExecId, MaterializationId, PublicTokenId, RunId, SessionId, TokenId,
-    WaitId, WorkspaceId,
+    CheckpointId, EventKind, MaterializationId, ProcessId, PublicTokenId, RunId, SessionId,
+    TokenId, WaitId, WorkspaceId,
 };
 use helmr_store::inline::{Change, Inside, Table};
 
@@ -34,9 +34,9 @@ pub(crate) struct Shadow {
     pub(crate) holding: BTreeMap<RunId, BTreeSet<WaitId>>,
     pub(crate) public: BTreeMap<PublicTokenId, PublicToken>,
     pub(crate) logs: BTreeMap<(RunId, String), Log>,
-    pub(crate) execs: BTreeMap<ExecId, Exec>,
-    pub(crate) printed: Pieces<(ExecId, String)>,
-    pub(crate) given: Pieces<ExecId>,
+    pub(crate) execs: BTreeMap<ProcessId, Exec>,
+    pub(crate) printed: Pieces<(ProcessId, String)>,
+    pub(crate) given: Pieces<ProcessId>,
     pub(crate) timers: BTreeMap<(Purpose, Subject), Deadline>,
     timer_rows: BTreeMap<i64, (Purpose, Subject)>,
     pub(crate) outbox: BTreeMap<WorkspaceId, u64>,
@@ -112,7 +112,7 @@ pub(crate) enum Subject {
     Run(RunId),
     Session(SessionId),
     Machine(MaterializationId),
-    Exec(ExecId),
+    Exec(ProcessId),
 }
 
 impl Subject {
@@ -138,7 +138,7 @@ pub(crate) struct Open {
     pub(crate) waits: BTreeSet<WaitId>,
     pub(crate) tokens: BTreeSet<TokenId>,
     pub(crate) sessions: BTreeSet<SessionId>,
-    pub(crate) execs: BTreeSet<ExecId>,
+    pub(crate) execs: BTreeSet<ProcessId>,
     pub(crate) machines: BTreeMap<WorkspaceId, MaterializationId>,
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct Touched {
     pub(crate) waits: BTreeSet<WaitId>,
     pub(crate) tokens: BTreeSet<TokenId>,
     pub(crate) sessions: BTreeSet<SessionId>,
-    pub(crate) execs: BTreeSet<ExecId>,
+    pub(crate) execs: BTreeSet<ProcessId>,
 }
 
 impl Touched {
@@ -221,7 +221,7 @@ pub(crate) struct Step {
     pub(crate) leased: Vec<RunId>,
     /// Tokens that were completed.
     pub(crate) completed: usize,
-    pub(crate) execs: Vec<ExecId>,
+    pub(crate) execs: Vec<ProcessId>,
     /// Public access tokens that were made, and those of which a use was spent.
     pub(crate) public: Vec<PublicTokenId>,
     pub(crate) spent: Vec<PublicTokenId>,

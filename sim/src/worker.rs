@@ -10,7 +10,9 @@ mod stages;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use helmr_domain::{CheckpointId, Epoch, ExecId, MaterializationId, WaitId, WorkerId, WorkspaceId};
+use helmr_domain::{
+    CheckpointId, Epoch, MaterializationId, ProcessId, WaitId, WorkerId, WorkspaceId,
+};
 use helmr_store::worker::{Assignment, CapturedVersion, Fence, MachineFence, RunFence};
 
 use crate::event::{Life, MachineRef, Post, SlotRef};
@@ -98,8 +100,8 @@ enum Why {
     Deliver(SlotRef, RunKey),
     Aside(SlotRef),
     ExecBegun(SlotRef),
-    ExecFrame(SlotRef, ExecId, u64),
-    ExecInput(SlotRef, ExecId),
+    ExecFrame(SlotRef, ProcessId, u64),
+    ExecInput(SlotRef, ProcessId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,8 +146,8 @@ struct Slot {
     killed: BTreeSet<RunKey>,
     strays: BTreeMap<RunKey, i64>,
     /// Execs that have a process, as far as is known.
-    execs: BTreeMap<ExecId, ExecLane>,
-    execs_over: BTreeSet<ExecId>,
+    execs: BTreeMap<ProcessId, ExecLane>,
+    execs_over: BTreeSet<ProcessId>,
     idle_since: i64,
     not_before: i64,
     failures: u32,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use helmr_domain::{ExecId, Moment, RunId, Timestamp, WorkerId, WorkspaceId};
+use helmr_domain::{Moment, ProcessId, RunId, Timestamp, WorkerId, WorkspaceId};
 
 use crate::base::{Base, START};
 use crate::control::Control;
@@ -46,7 +46,7 @@ pub(crate) struct Truth {
     /// The record that a request to send became.
     pub(crate) sent: BTreeMap<u64, u64>,
     /// Execs whose process was begun.
-    pub(crate) begun: BTreeSet<ExecId>,
+    pub(crate) begun: BTreeSet<ProcessId>,
     /// Workers whose disk is gone: what is parked there never wakes.
     pub(crate) gone: Vec<WorkerId>,
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bundles::Bundles;
 use crate::client::Client;
 use crate::directory::Directory;
+use crate::disks::Disks;
 use crate::images::Images;
 
 /// Made once at the start of a worker.
@@ -24,8 +25,13 @@ pub(crate) struct Base<D> {
     pub(crate) guest_dir: PathBuf,
     pub(crate) images: Images,
     pub(crate) bundles: Bundles,
+    pub(crate) disks: Arc<Disks>,
     /// Told at registration.
     pub(crate) terms: OnceLock<Terms>,
+    /// What the files of workspaces in which nothing runs may take.
+    pub(crate) cache_bytes: u64,
+    /// Has what is left over looked at soon.
+    pub(crate) tidy: Notify,
     /// Has the next heartbeat sent at once.
     pub(crate) renew: Notify,
     /// The worker goes away.

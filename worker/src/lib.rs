@@ -20,6 +20,7 @@ mod serve;
 mod adopt;
 mod directive;
 mod dispatcher;
+mod housekeeping;
 mod lease;
 
 mod record;
@@ -34,6 +35,7 @@ mod workspace;
 mod backoff;
 mod clock;
 mod directory;
+mod disks;
 
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,9 @@
 
 /// Every crash point of the worker, in the order of a run's life.
 pub const CRASH_POINTS: &[&str] = &[
+    // Inside of files that are put back or captured, at each entry.
+    "worker.files.put_back_entry",
+    "worker.files.capture_entry",
     // Files and bundles lie ready; nothing runs.
     "worker.start.before_machine",
     // The runtime says that the machine runs, or its guest has greeted.
@@ -47,6 +50,10 @@ pub const CRASH_POINTS: &[&str] = &[
     "worker.finish.after_post",
     // The process is gone and its end told; its files are not captured.
     "worker.finish.before_version",
+    // The files of a machine that lives on are captured: it stands still, it goes on and nobody knows, everyone knows.
+    "worker.version.after_pause",
+    "worker.version.after_capture",
+    "worker.version.after_commit",
     "worker.stop.after_stopping",
     "worker.stop.after_kill",
     "worker.stop.after_capture",

@@ -5,6 +5,7 @@
 //! any point, and whatever it was doing is then cleaned up from the machine's record.
 
 mod adopted;
+mod captures;
 mod ending;
 mod execs;
 mod fork;
@@ -37,6 +38,7 @@ use crate::report::Reports;
 use crate::workspace::Workspace;
 use ending::Ending;
 use launch::Launches;
+pub(crate) use start::keys;
 
 /// How a slot begins.
 #[derive(Debug, Clone)]
@@ -198,11 +200,21 @@ impl<D: Driver> Tenure<D> {
         loop {
             let ended = match self.live(&mut machine).await? {
                 live::Next::Park { draining } => self.park(&mut machine, draining).await?,
-                live::Next::Stop => self.stop(&mut machine).await?,
+                live::Next::Stop => self.rest(&mut machine).await?,
             };
             if let Some(ending) = ended {
                 return Ok(ending);
             }
+        }
+    }
+
+    /// Ends a machine without work, or parks it for what lives in it. `None` if it stays live.
+    async fn rest(&mut self, machine: &mut machine::Machine) -> Result<Option<Ending>, Ending> {
+        let lives = machine.relay.finds_processes().await;
+        let directive = self.directive.borrow().clone();
+        match plan::for_lack_of_work(&directive, lives) {
+            plan::Step::Park { draining } => self.park(machine, draining).await,
+            plan::Step::Stop | plan::Step::Stay { .. } => self.stop(machine).await,
         }
     }
 

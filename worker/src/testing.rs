@@ -27,11 +27,13 @@ pub(crate) fn assignment() -> Assignment {
         },
         runs: Vec::new(),
         execs: Vec::new(),
+        captures: Vec::new(),
         forks: Vec::new(),
         data_key: String::new(),
         auto_stop_after_ms: 300_000,
         keep_ms: 0,
         want: Want::Live,
+        ending: false,
     }
 }
 

@@ -14,6 +14,7 @@ mod codegen;
 mod command;
 mod env;
 mod report;
+mod scale;
 mod sdk;
 mod sim;
 mod tidy;
@@ -66,6 +67,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Make large trees at full size, and count what they cost.
+    Scale {
+        /// What to make.
+        #[arg(value_enum)]
+        what: scale::What,
+    },
     /// Play simulated schedules of the durable core: many, or one by its seed.
     Sim(sim::Arguments),
     /// Look the dependencies up in the advisory database. Needs the internet.
@@ -82,6 +89,7 @@ fn main() -> ExitCode {
         Task::Bench { what, rounds } => bench::run(&workspace, what, rounds),
         Task::E2e { rest } => build::run(&workspace, build::Profile::Release)
             .and_then(|()| check::end_to_end(&workspace, &rest)),
+        Task::Scale { what } => scale::run(&workspace, what),
         Task::Sim(arguments) => sim::run(&workspace, &arguments),
         Task::Advisories => check::advisories(&workspace),
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use reqwest::{Body, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +44,27 @@ impl IdempotencyKey {
             }
         }
         Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// An answer's bytes, as they come.
+#[derive(Debug)]
+pub struct ByteStream {
+    operation: String,
+    url: String,
+    answer: Response,
+}
+
+impl ByteStream {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// If the answer breaks off.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        self.answer
+            .chunk()
+            .await
+            .map_err(|source| Error::of_sending(&self.operation, &self.url, source))
     }
 }
 
@@ -129,6 +150,27 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Lets the answer, or what is sent, take as long as it takes.
+    pub(super) fn without_deadline(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    /// Sends the request and gives the answer's bytes as they come.
+    pub(super) async fn bytes(self) -> Result<ByteStream, Error> {
+        let request = Self {
+            accept: "*/*",
+            timeout: None,
+            ..self
+        };
+        let answer = request.start(None).await?;
+        Ok(ByteStream {
+            operation: request.operation(),
+            url: request.client.url().to_owned(),
+            answer,
+        })
+    }
+
     /// Asks for server-sent events after the one with this id. The answer has no end to wait for.
     pub(super) fn events(mut self, last_event_id: Option<String>) -> Self {
         self.accept = "text/event-stream";
@@ -207,6 +249,26 @@ impl<'a> Request<'a> {
             .await
             .map_err(|source| Error::of_sending(&self.operation(), self.client.url(), source))?;
         if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(self.refusal(answer).await)
+    }
+
+    /// Asks for another protocol on the connection, and gives the answer that turns it around.
+    pub(super) async fn upgrade(&self, headers: HeaderMap) -> Result<Response, Error> {
+        let asked = self
+            .client
+            .upgrading
+            .request(self.method.clone(), self.url.clone())
+            .headers(headers)
+            .send();
+        let answer = tokio::time::timeout(TIMEOUT, asked)
+            .await
+            .map_err(|_| Error::TimedOut {
+                operation: self.operation(),
+            })?
+            .map_err(|source| Error::of_sending(&self.operation(), self.client.url(), source))?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer);
         }
         Err(self.refusal(answer).await)

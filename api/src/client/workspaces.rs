@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use helmr_domain::{VersionId, WorkspaceId};
+use helmr_domain::WorkspaceId;
 
 use super::{Answer, Client, Error, IdempotencyKey};
-use crate::http::page::{Page, PageQuery};
+use crate::http::page::Page;
 use crate::http::workspaces::{
     ArchiveWorkspace, ConnectWorkspace, ConnectionAnswer, CreateWorkspace, DeleteWorkspace,
     ForkAnswer, ForkWorkspace, ListWorkspaces, MaterializeWorkspace, RecoverWorkspace,
-    StopWorkspace, UnarchiveWorkspace, UpdateWorkspace, Version, VersionAnswer, Workspace,
-    WorkspaceAnswer, WorkspaceState,
+    StopWorkspace, UnarchiveWorkspace, UpdateWorkspace, Workspace, WorkspaceAnswer, WorkspaceState,
 };
 
 /// How long the server waits for a machine unless told.
@@ -197,35 +196,6 @@ impl Client {
     ) -> Result<Answer<WorkspaceAnswer>, Error> {
         self.post(&["workspaces", &id.to_string(), "recover"])
             .json(body)?
-            .send()
-            .await
-    }
-
-    /// Newest first.
-    ///
-    /// # Errors
-    /// Those of the server.
-    pub async fn list_workspace_versions(
-        &self,
-        id: WorkspaceId,
-        page: &PageQuery,
-    ) -> Result<Answer<Page<Version>>, Error> {
-        self.get(&["workspaces", &id.to_string(), "versions"])
-            .query("limit", page.limit)
-            .query("cursor", page.cursor.as_ref())
-            .send()
-            .await
-    }
-
-    /// # Errors
-    /// Those of the server.
-    pub async fn get_workspace_version(
-        &self,
-        id: WorkspaceId,
-        version: VersionId,
-    ) -> Result<Answer<VersionAnswer>, Error> {
-        let (id, version) = (id.to_string(), version.to_string());
-        self.get(&["workspaces", &id, "versions", &version])
             .send()
             .await
     }

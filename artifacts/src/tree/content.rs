@@ -54,6 +54,14 @@ impl Content {
         }
     }
 
+    /// A large file, or one with holes.
+    pub(super) fn of_segments(segments: Vec<Segment>) -> Self {
+        Self {
+            segments,
+            digest: None,
+        }
+    }
+
     /// A small file whose bytes are all zero, or that has none.
     fn zeros(len: u64, digest: [u8; 32]) -> Self {
         let mut segments = Vec::new();
@@ -142,6 +150,32 @@ impl Packer {
         file.take(facts.size)
             .read_to_end(&mut bytes)
             .map_err(failed_io("read", path))?;
+        self.store_small(writer, bytes, known)
+    }
+
+    /// Reads everything that `source` gives.
+    pub(super) fn store_read(
+        &mut self,
+        writer: &mut Writer<'_>,
+        mut source: impl Read,
+    ) -> Result<Taken, Error> {
+        let mut head = Vec::new();
+        source.by_ref().take(SMALL + 1).read_to_end(&mut head)?;
+        if head.len() as u64 <= SMALL {
+            return self.store_small(writer, head, |_| None);
+        }
+        let mut segments = Vec::new();
+        let whole = head.as_slice().chain(source);
+        blob::cut_into(&mut self.cutter, writer, whole, &mut segments)?;
+        Ok(Taken::Stored(Content::of_segments(segments)))
+    }
+
+    fn store_small(
+        &mut self,
+        writer: &Writer<'_>,
+        mut bytes: Vec<u8>,
+        known: impl FnOnce(&[u8; 32]) -> Option<Content>,
+    ) -> Result<Taken, Error> {
         let (len, digest) = (bytes.len() as u64, digest(writer.keys(), &bytes));
         if is_zero(&bytes) {
             return Ok(Taken::Stored(Content::zeros(len, digest)));
@@ -213,10 +247,7 @@ impl Packer {
             })?;
             at = data.end;
         }
-        Ok(Content {
-            segments,
-            digest: None,
-        })
+        Ok(Content::of_segments(segments))
     }
 }
 

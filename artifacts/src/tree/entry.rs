@@ -7,8 +7,11 @@ use super::beneath::Xattrs;
 use super::content::Content;
 use crate::manifest::{self, WireSegment};
 
-/// Longest path from the root.
+/// Longest path from the root that a manifest may hold.
 pub(super) const PATH_BYTES: usize = 32 << 10;
+/// Longest path that is captured: twice what a program can name. A walk holds the paths of all directories above it, so
+/// this bounds what a tree that is made only of depth takes of the host's memory.
+pub(super) const CAPTURED_PATH_BYTES: usize = 8 << 10;
 
 /// A point in time as file systems keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

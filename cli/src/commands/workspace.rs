@@ -1,10 +1,14 @@
 //! `helmr workspace`.
 
+mod archive;
+mod capture;
 mod create;
-mod exec;
+mod diff;
+pub(super) mod exec;
 mod fork;
 mod list;
 mod recover;
+mod shell;
 mod update;
 mod versions;
 
@@ -81,6 +85,8 @@ pub enum Command {
     },
     /// Run a command in a workspace's machine: its input, output and exit code are this command's
     Exec(exec::Arguments),
+    /// Open a terminal in a workspace's machine, with a shell, and work in it
+    Shell(shell::Arguments),
     /// List the commands that were run in a workspace, newest first
     Ps {
         /// The workspace's id (ws_…)
@@ -92,6 +98,16 @@ pub enum Command {
     Recover(recover::Arguments),
     /// List the versions of a workspace's files, newest first, or show one
     Versions(versions::Arguments),
+    /// Make a version of a workspace's files as they are now
+    Capture(capture::Capture),
+    /// Go back to an earlier version: its files are those of a new version, and the machine stops
+    Restore(capture::Restore),
+    /// List what differs between two versions, or a version and the files as they are now
+    Diff(diff::Arguments),
+    /// Write a version's files as a tar archive
+    Export(archive::Export),
+    /// Make a tar archive the files of a workspace that has no machine, as a new version
+    Import(archive::Import),
 }
 
 impl Command {
@@ -104,7 +120,13 @@ impl Command {
             Self::Fork(arguments) => return fork::run(arguments, context, &client).await,
             Self::Recover(arguments) => return recover::run(arguments, context, &client).await,
             Self::Versions(arguments) => return versions::run(arguments, context, &client).await,
+            Self::Capture(arguments) => return capture::capture(arguments, context, &client).await,
+            Self::Restore(arguments) => return capture::restore(arguments, context, &client).await,
+            Self::Diff(arguments) => return diff::run(arguments, context, &client).await,
+            Self::Export(arguments) => return archive::export(arguments, context, &client).await,
+            Self::Import(arguments) => return archive::import(arguments, context, &client).await,
             Self::Exec(arguments) => return exec::run(arguments, context, &client).await,
+            Self::Shell(arguments) => return shell::run(arguments, context, &client).await,
             Self::Ps { workspace, page } => {
                 let answer = client.list_execs(workspace, &page.query()).await?;
                 return page::print(context, &answer, show::exec::list, show::exec::NOTHING);

@@ -160,8 +160,9 @@ pub(crate) fn choices(workspace: &Workspace, style: Style) -> String {
     text.push_str(&match workspace.state {
         WorkspaceState::RecoveryRequired => format!(
             "\nIt was live on a worker that is lost, and its files may be newer there than its last version.\n\
-             \n  wait                     do nothing: what is to run in it stays queued meanwhile\n  \
-             go on without the rest   helmr workspace recover {id} --from last-version\n"
+             \n  wait                     do nothing: when its worker returns, its files become the next version\n  \
+             go on without the rest   helmr workspace recover {id} --from last-version\n\
+             \nWhat is to run in it stays queued meanwhile. What the worker brings later is kept as a version beside.\n"
         ),
         WorkspaceState::Active | WorkspaceState::Archived | WorkspaceState::Deleted => {
             "\nIt needs no recovery.\n".to_owned()

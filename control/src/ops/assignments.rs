@@ -20,6 +20,7 @@ pub(crate) async fn write(
     let environment = control.environment(assignment.scope.environment).await?;
     let spec = assignment.machine.spec;
     let now = control.now();
+    let pty_idle_after_ms = millis(assignment.pty_idle_after);
     Ok(wire::Assignment {
         workspace_id: assignment.workspace_id,
         revision: assignment.revision,
@@ -47,8 +48,9 @@ pub(crate) async fn write(
         execs: assignment
             .execs
             .into_iter()
-            .map(|exec| super::execs::assign(&environment, exec))
+            .map(|exec| super::execs::assign(&environment, exec, pty_idle_after_ms))
             .collect::<Result<_, _>>()?,
+        captures: assignment.captures,
         forks: assignment.forks.into_iter().map(fork).collect(),
         data_key: STANDARD.encode(environment.key.expose()),
         auto_stop_after_ms: millis(assignment.auto_stop_after),
@@ -59,6 +61,7 @@ pub(crate) async fn write(
             Want::Live => wire::Want::Live,
             Want::Stop => wire::Want::Stop,
         },
+        ending: assignment.ending,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Execs, as clients see them: made, signalled, fed.
 
-use helmr_domain::{Duration, ExecId, Moment, Refusal};
-use helmr_store::execs::{self, Create, Exec, Piece, WriteInput};
+use helmr_domain::{Duration, ExecId, Moment, ProcessId, Refusal};
+use helmr_store::execs::{self, Create, Exec, Place, WriteInput};
 use helmr_store::idempotency::Kept;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ impl World<'_> {
         };
         let input = Create {
             at,
-            id: at.ids().make(ExecId::new),
+            id: at.ids().make(ExecId::new).into(),
             scope: self.base.scope,
             workspace: *workspace,
             command: vec!["true".to_owned()],
@@ -33,6 +33,7 @@ impl World<'_> {
             detached: false,
             timeout: timeout.map(Duration::from_micros),
             stdin_closed: !stdin,
+            pty: None,
             idempotency: idempotency(request, |exec: &Exec| json!(exec.id)),
         };
         let done = ready(execs::create(&self.base.store, input));
@@ -54,7 +55,7 @@ impl World<'_> {
 
     pub(super) fn signal(
         &mut self,
-        exec: ExecId,
+        exec: ProcessId,
         signal: i32,
         at: Moment,
     ) -> Checked<Option<Refusal>> {
@@ -101,11 +102,9 @@ impl World<'_> {
             at,
             scope: self.base.scope,
             exec: *exec,
-            piece: Piece {
-                offset: *offset,
-                size_bytes: *size,
-                sealed: vec![0],
-            },
+            place: Place::At(*offset),
+            size_bytes: *size,
+            sealed: vec![0],
             close: *close,
         };
         let done = ready(execs::write_input(&self.base.store, input));

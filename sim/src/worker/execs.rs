@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use helmr_domain::ExecId;
+use helmr_domain::ProcessId;
 use helmr_domain::exec::State;
 use helmr_store::execs::{Fenced, Stream};
 use helmr_store::worker::Assignment;
@@ -19,7 +19,7 @@ use crate::world::World;
 const AHEAD_BYTES: u64 = 256 << 10;
 
 impl World<'_> {
-    fn exec_fence(&mut self, slot: SlotRef, exec: ExecId) -> Option<Fenced> {
+    fn exec_fence(&mut self, slot: SlotRef, exec: ProcessId) -> Option<Fenced> {
         let lease = self.fence_of(slot)?.lease;
         Some(Fenced { lease, exec })
     }
@@ -76,7 +76,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn say_to_exec(&mut self, slot: SlotRef, exec: ExecId, line: ExecLine) {
+    fn say_to_exec(&mut self, slot: SlotRef, exec: ProcessId, line: ExecLine) {
         let Some(machine) = self.machine_ref(slot) else {
             return;
         };
@@ -96,7 +96,7 @@ impl World<'_> {
     }
 
     /// The guest has been asked for the process.
-    pub(crate) fn exec_begun(&mut self, slot: SlotRef, exec: ExecId) {
+    pub(crate) fn exec_begun(&mut self, slot: SlotRef, exec: ProcessId) {
         let Some(held) = self.slot(slot) else { return };
         if !held.execs.contains_key(&exec) {
             return;
@@ -108,7 +108,7 @@ impl World<'_> {
     }
 
     /// Passes input on, no further ahead of the process than it takes to keep it busy.
-    fn feed(&mut self, slot: SlotRef, exec: ExecId) {
+    fn feed(&mut self, slot: SlotRef, exec: ProcessId) {
         let Some(lane) = self.slot(slot).and_then(|held| held.execs.get_mut(&exec)) else {
             return;
         };
@@ -131,7 +131,7 @@ impl World<'_> {
     pub(super) fn exec_input_read(
         &mut self,
         slot: SlotRef,
-        exec: ExecId,
+        exec: ProcessId,
         reply: &Reply,
     ) -> Checked {
         if matches!(reply, Reply::Stale) {
@@ -163,7 +163,7 @@ impl World<'_> {
         &mut self,
         machine: MachineRef,
         slot: SlotRef,
-        exec: ExecId,
+        exec: ProcessId,
     ) -> Checked {
         let now = self.now;
         let Some(found) = self.hosts[machine.host].machine(machine) else {
@@ -219,7 +219,7 @@ impl World<'_> {
     }
 
     /// Its process runs on.
-    pub(crate) fn exec_step(&mut self, machine: MachineRef, exec: ExecId) {
+    pub(crate) fn exec_step(&mut self, machine: MachineRef, exec: ProcessId) {
         let now = self.now;
         let Some(found) = self.hosts[machine.host].machine(machine) else {
             return;
@@ -241,7 +241,7 @@ impl World<'_> {
     }
 
     /// Deals with the next frame of an exec, if it is its turn.
-    pub(crate) fn exec_lane(&mut self, slot: SlotRef, exec: ExecId) {
+    pub(crate) fn exec_lane(&mut self, slot: SlotRef, exec: ProcessId) {
         let now = self.now;
         let Some(held) = self.slot(slot) else { return };
         let open = held.open;
@@ -289,7 +289,7 @@ impl World<'_> {
     pub(super) fn exec_frame_answered(
         &mut self,
         slot: SlotRef,
-        exec: ExecId,
+        exec: ProcessId,
         position: u64,
         reply: &Reply,
     ) -> Checked {
@@ -337,7 +337,7 @@ impl World<'_> {
     pub(crate) fn exec_acked(
         &mut self,
         machine: MachineRef,
-        exec: ExecId,
+        exec: ProcessId,
         position: u64,
     ) -> Checked {
         let now = self.now;

@@ -113,3 +113,21 @@ pub async fn old_postgres(url: &str, last: usize, fill: &str) -> Result<()> {
     drop(driver.await);
     Ok(())
 }
+
+/// Every table and column of a SQLite file.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub fn sqlite_columns(path: &std::path::Path) -> Result<Vec<(String, String)>> {
+    let connection = rusqlite::Connection::open(path)?;
+    let mut prepared = connection.prepare(
+        "SELECT m.name, p.name
+        FROM sqlite_master m
+        JOIN pragma_table_info(m.name) p
+        WHERE m.type = 'table'",
+    )?;
+    let columns = prepared
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(columns)
+}

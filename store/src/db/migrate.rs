@@ -46,6 +46,21 @@ const MIGRATIONS: &[Migration] = &[
         name: "forks",
         text: include_str!("../../migrations/0007_forks.sql"),
     },
+    Migration {
+        number: 8,
+        name: "quotas",
+        text: include_str!("../../migrations/0008_quotas.sql"),
+    },
+    Migration {
+        number: 9,
+        name: "ptys",
+        text: include_str!("../../migrations/0009_ptys.sql"),
+    },
+    Migration {
+        number: 10,
+        name: "versions",
+        text: include_str!("../../migrations/0010_versions.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

@@ -50,7 +50,7 @@ async fn forked_in(tx: &mut Tx, input: &Forked) -> Result<()> {
         return Err(Refusal::MachineNotInState { state }.into());
     }
     check(tx, fork.scope, fork.source).await?;
-    workspaces::record_version(tx, &mut leased, &input.version, at).await?;
+    workspaces::record_version(tx, &mut leased, &machine, &input.version, at).await?;
     let copy = CopyOf {
         id: fork.workspace_id,
         scope: fork.scope,

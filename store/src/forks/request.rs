@@ -7,7 +7,7 @@ use helmr_domain::{
 
 use super::{Fork, Request, State, row};
 use crate::db::{Tx, params, sql};
-use crate::{Error, Hint, Result, Store, machine, outbox, runs, workspaces};
+use crate::{Error, Hint, Result, Store, machine, outbox, quotas, runs, workspaces};
 
 sql! {
     COUNT_RECORDS = "SELECT CAST(COALESCE(SUM(last_position), 0) AS BIGINT)
@@ -38,6 +38,7 @@ async fn request_in(tx: &mut Tx, input: &Request) -> Result<Fork> {
         return Err(Refusal::IdempotencyKeyReused.into());
     }
     workspaces::check_usable(tx, scope, source).await?;
+    quotas::check_workspace(tx, scope).await?;
     let machine = machine::current(tx, source).await?;
     match machine {
         None => return Err(nothing("it has none")),

@@ -8,14 +8,14 @@ use crate::db::Tx;
 use crate::events::{self, About};
 use crate::idempotency::{self, Kept, Origin};
 use crate::workspaces::{self, CopiedVersion, CopyOf, State};
-use crate::{Result, Store, Subject};
+use crate::{Result, Store, Subject, quotas};
 
 /// Makes a workspace that begins with a version of another one's files. Nothing is copied: the chunks are shared. It costs
 /// nothing until something runs in it.
 ///
 /// # Errors
 /// `NotFound` for workspace and version; `Refused`: `WorkspaceNotActive` if it is deleted, `ExternalIdTaken`,
-/// `IdempotencyKeyReused`.
+/// `IdempotencyKeyReused`, `QuotaExceeded`.
 pub async fn from_version(store: &Store, input: FromVersion) -> Result<Kept<Made>> {
     store
         .write(input, |tx, input| Box::pin(make_in(tx, input)))
@@ -32,6 +32,7 @@ async fn make_in(tx: &mut Tx, input: &FromVersion) -> Result<Kept<Made>> {
     if source.state == State::Deleted {
         return Err(workspaces::not_active(&source));
     }
+    quotas::check_workspace(tx, scope).await?;
     if let Some(external_id) = &input.external_id {
         workspaces::check_free(tx, scope, external_id).await?;
     }

@@ -50,6 +50,9 @@ pub(crate) async fn apply(
         forks::fail_all(tx, machine.workspace, &reason, at).await?;
         execs::lose_in(tx, machine.workspace, at).await?;
     }
+    if machine.ended_at.is_some() || machine.is_parked() {
+        workspaces::settle_captures(tx, leased, machine, at).await?;
+    }
     outbox::mark(tx, machine.workspace, at).await?;
     if machine.ending && matches!(machine.state, State::Parked { .. }) {
         Box::pin(forget(tx, machine, leased, at)).await?;

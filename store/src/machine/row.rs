@@ -30,6 +30,8 @@ pub(crate) struct MachineRow {
     pub(crate) leaving: bool,
     /// Told to end for good: nothing joins it any more.
     pub(crate) ending: bool,
+    /// Its workspace went on from other files.
+    pub(crate) superseded: bool,
     pub(crate) failed_wakes: u32,
     pub(crate) not_before: Timestamp,
     pub(crate) failure: Option<JsonValue>,
@@ -38,11 +40,22 @@ pub(crate) struct MachineRow {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
+impl MachineRow {
+    pub(crate) const fn is_parked(&self) -> bool {
+        matches!(self.state, State::Parked { .. })
+    }
+
+    /// Whether it is over and may have left files that nobody captured.
+    pub(crate) const fn left_newer_files(&self) -> bool {
+        matches!(self.state, State::Lost | State::Failed) && self.touched
+    }
+}
+
 macro_rules! select {
     () => {
         "SELECT id, organization_id, project_id, environment_id, workspace_id, state,
             checkpoint_id, worker_id, epoch, driver, spec, base_version_id, touched, leaving,
-            ending, failed_wakes, not_before_at, failure, live_at, parked_at, ended_at
+            ending, superseded, failed_wakes, not_before_at, failure, live_at, parked_at, ended_at
         FROM materializations
         "
     };
@@ -92,6 +105,10 @@ sql! {
     TOUCH = "UPDATE materializations
         SET touched = 1
         WHERE workspace_id = $1 AND ended_at IS NULL AND touched = 0";
+
+    SUPERSEDE = "UPDATE materializations
+        SET superseded = 1
+        WHERE workspace_id = $1 AND ended_at IS NULL";
 
     SET_ENDING = "UPDATE materializations
         SET ending = 1
@@ -145,6 +162,7 @@ fn read(mut row: Row) -> Result<MachineRow> {
         touched: row.take("touched")?,
         leaving: row.take("leaving")?,
         ending: row.take("ending")?,
+        superseded: row.take("superseded")?,
         failed_wakes: row.take("failed_wakes")?,
         not_before: row.take("not_before_at")?,
         failure: row.take("failure")?,
@@ -247,6 +265,11 @@ pub(crate) async fn save(tx: &mut Tx, row: &MachineRow) -> Result<()> {
 /// Notes that something in a workspace's machine may write to its files from now on.
 pub(crate) async fn touch(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
     tx.run(&TOUCH, params![workspace]).await.map(drop)
+}
+
+/// Notes that what a workspace's machine leaves is not what the workspace goes on from.
+pub(crate) async fn supersede(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
+    tx.run(&SUPERSEDE, params![workspace]).await.map(drop)
 }
 
 /// Notes that a machine is to end as soon as its runs have.

@@ -28,12 +28,18 @@ pub struct Assignment {
     pub machine: AssignedMachine,
     pub runs: Vec<AssignedRun>,
     pub execs: Vec<Exec>,
+    /// Versions that people asked for.
+    pub captures: Vec<VersionId>,
     /// Copies of it that are asked for.
     pub forks: Vec<Order>,
     pub auto_stop_after: Duration,
+    /// After how long of nothing typed or printed a PTY is idle.
+    pub pty_idle_after: Duration,
     /// Until when the machine stays although nothing runs in it.
     pub keep_until: Option<Timestamp>,
     pub want: Want,
+    /// The machine was told to end: nothing in it is kept.
+    pub ending: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,9 +121,10 @@ sql! {
         WHERE lease_state = 'held' AND lease_worker_id = $1
         ORDER BY id";
 
-    FIND_REVISION = "SELECT revision, auto_stop_after_us
-        FROM workspaces
-        WHERE id = $1";
+    FIND_REVISION = "SELECT s.revision, s.auto_stop_after_us, e.pty_idle_us
+        FROM workspaces s
+        JOIN environments e ON e.id = s.environment_id
+        WHERE s.id = $1";
 
     FIND_VERSION = "SELECT manifest
         FROM versions
@@ -172,6 +179,7 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
     let mut row = tx.one(&FIND_REVISION, params![workspace]).await?;
     let revision = row.take("revision")?;
     let auto_stop_after: Option<Duration> = row.take("auto_stop_after_us")?;
+    let pty_idle_after: Option<Duration> = row.take("pty_idle_us")?;
     let mut assigned = Vec::new();
     for run in runs::active_in(tx, workspace).await? {
         assigned.push(read_run(tx, &machine, &run).await?);
@@ -184,8 +192,15 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         epoch: leased.lease.epoch,
         runs: assigned,
         execs: leased_execs(tx, workspace).await?,
+        captures: workspaces::pending_captures(tx, workspace)
+            .await?
+            .into_iter()
+            .map(|request| request.id)
+            .collect(),
         forks: forks::orders(tx, workspace).await?,
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
+        pty_idle_after: pty_idle_after.unwrap_or(limits::PTY_IDLE_AFTER),
+        ending: machine.ending,
         keep_until: if machine.leaving || machine.ending {
             None
         } else {

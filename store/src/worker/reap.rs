@@ -65,7 +65,7 @@ async fn reap(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<Option<
     }
     tx.hint(Hint::Queue);
     if let Some(mut machine) = machine::current(tx, workspace).await? {
-        let newer = machine.touched && may_hold_newer_files(machine.state);
+        let newer = machine.touched && !machine.superseded && may_hold_newer_files(machine.state);
         if newer && !is_attempted_again(tx, workspace).await? {
             workspaces::need_recovery(tx, workspace).await?;
         }

@@ -78,6 +78,8 @@ pub struct Captured {
     pub at: Moment,
     pub fence: MachineFence,
     pub version: CapturedVersion,
+    /// The requests for which it was captured.
+    pub asked: Vec<VersionId>,
 }
 
 /// Finds the machine of a lease that is held.

@@ -141,7 +141,7 @@ async fn delete_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
 
 /// # Errors
 /// `Refused(WorkspaceBusy)`.
-async fn check_idle(tx: &mut Tx, input: &End) -> Result<()> {
+pub(super) async fn check_idle(tx: &mut Tx, input: &End) -> Result<()> {
     if input.force {
         return Ok(());
     }
@@ -158,7 +158,7 @@ async fn unfinished(tx: &mut Tx, input: &End) -> Result<Vec<RunId>> {
     found.into_iter().map(|mut row| row.take("id")).collect()
 }
 
-async fn cancel_runs(tx: &mut Tx, input: &End, text: &str) -> Result<()> {
+pub(super) async fn cancel_runs(tx: &mut Tx, input: &End, text: &str) -> Result<()> {
     for (run, part) in unfinished(tx, input).await?.into_iter().zip(0..) {
         let at: Moment = input.at.part(part);
         sessions::stop_run(tx, run, why(StopReason::Cancelled, text), at).await?;

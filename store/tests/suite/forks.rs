@@ -101,6 +101,7 @@ on_both! {
             at: world.at(),
             fence: live.machine_fence(),
             version: captured.clone(),
+            asked: Vec::new(),
         };
         worker::version_captured(&world.store, input).await?;
         let mut input = from_version(&world, live.workspace);

@@ -75,9 +75,13 @@ fn said_of(body: &mut Body) -> Option<&mut String> {
         Body::RunOutput(frame) => Some(&mut frame.run_id),
         Body::RunExited(frame) => Some(&mut frame.run_id),
         Body::RunInputTaken(frame) => Some(&mut frame.run_id),
+        Body::TerminalRests(frame) => Some(&mut frame.run_id),
         Body::StartRun(_)
         | Body::SignalRun(_)
         | Body::RunInput(_)
+        | Body::ResizeTerminal(_)
+        | Body::FindProcesses(_)
+        | Body::ProcessesFound(_)
         | Body::Hello(_)
         | Body::Welcome(_)
         | Body::Heartbeat(_)
@@ -92,9 +96,13 @@ fn said_to(body: &mut Body) -> Option<&mut String> {
         Body::StartRun(frame) => Some(&mut frame.run_id),
         Body::SignalRun(frame) => Some(&mut frame.run_id),
         Body::RunInput(frame) => Some(&mut frame.run_id),
+        Body::ResizeTerminal(frame) => Some(&mut frame.run_id),
         Body::RunOutput(_)
         | Body::RunExited(_)
         | Body::RunInputTaken(_)
+        | Body::TerminalRests(_)
+        | Body::FindProcesses(_)
+        | Body::ProcessesFound(_)
         | Body::Hello(_)
         | Body::Welcome(_)
         | Body::Heartbeat(_)

@@ -111,7 +111,7 @@ impl<D: Driver> Tenure<D> {
         let report = MachineFailed {
             kind: cause.kind.to_owned(),
             message: cause.message,
-            version,
+            version: version.clone(),
             checkpoint_kept: cause.checkpoint_kept,
         };
         let kept = cause.checkpoint_kept || matches!(self.record.phase, Phase::Parked { .. });
@@ -120,7 +120,12 @@ impl<D: Driver> Tenure<D> {
             self.keep_or_remove();
         }
         match self.reports.failed(report).await {
-            Ok(()) | Err(Failure::Stale) => {}
+            Ok(()) => {
+                if let (Some(version), Some(workspace)) = (version, self.workspace.as_mut()) {
+                    workspace.settle(&version);
+                }
+            }
+            Err(Failure::Stale) => {}
             Err(refused) => tracing::error!(%refused, "a machine's failure was refused"),
         }
         if !kept {

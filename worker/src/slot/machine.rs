@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_domain::{ExecId, MaterializationId, WaitId};
+use helmr_domain::{MaterializationId, ProcessId, VersionId, WaitId};
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
 use tokio::sync::mpsc;
@@ -48,13 +48,19 @@ pub(super) struct Machine {
     /// Runs that are over in this machine, whatever an older assignment says.
     pub(super) over: HashSet<RunKey>,
     /// Execs that are over in this machine.
-    pub(super) execs_over: HashSet<ExecId>,
-    /// Execs of which the control plane was told that they run, or will be.
-    pub(super) execs_begun: HashSet<ExecId>,
+    pub(super) execs_over: HashSet<ProcessId>,
     /// Copies that were made, or could not be.
     pub(super) forks_over: HashSet<MaterializationId>,
+    /// Execs of which the control plane was told that they run, or will be.
+    pub(super) execs_begun: HashSet<ProcessId>,
     /// How many of its signals an exec was sent.
-    pub(super) exec_signals: HashMap<ExecId, usize>,
+    pub(super) exec_signals: HashMap<ProcessId, usize>,
+    /// Which size of its terminal a PTY was told of last.
+    pub(super) resizes: HashMap<ProcessId, u64>,
+    /// Captures that were asked for and made.
+    pub(super) captured: HashSet<VersionId>,
+    /// When one that failed is tried again.
+    pub(super) capture_at: Option<Instant>,
     pub(super) pace: Pace,
 }
 
@@ -155,9 +161,12 @@ impl<D: Driver> Tenure<D> {
             strays: HashMap::new(),
             over: HashSet::new(),
             execs_over: HashSet::new(),
-            execs_begun: HashSet::new(),
             forks_over: HashSet::new(),
+            execs_begun: HashSet::new(),
             exec_signals: HashMap::new(),
+            resizes: HashMap::new(),
+            captured: HashSet::new(),
+            capture_at: None,
             pace: Pace::new(Instant::now()),
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct View<'a> {
     pub(super) directive: &'a Directive,
     /// Runs with a process, and runs whose process is about to be asked for.
     pub(super) inside: &'a [RunKey],
-    /// Whether an exec has a process, or is to get one.
+    /// Whether an exec has a process, or is to get one; or a PTY that is not idle.
     pub(super) execs: bool,
     /// Runs that are over, whatever the assignment says.
     pub(super) over: &'a dyn Fn(RunKey) -> bool,
@@ -77,8 +77,22 @@ pub(super) enum Step {
     Stay { until: Option<Instant> },
     /// Set aside. `draining`: as it stands, because the worker goes away.
     Park { draining: bool },
-    /// End for lack of work.
+    /// End for lack of work; see [`for_lack_of_work`].
     Stop,
+}
+
+/// What becomes of a machine without work. `lives`: in it lives what people have started by an exec or in a PTY.
+pub(super) fn for_lack_of_work(directive: &Directive, lives: bool) -> Step {
+    let ending = directive
+        .assignment
+        .as_ref()
+        .is_some_and(|assignment| assignment.ending);
+    if lives && !ending {
+        let draining = directive.drain_by.is_some();
+        Step::Park { draining }
+    } else {
+        Step::Stop
+    }
 }
 
 /// Decides. Performs nothing.
@@ -364,6 +378,25 @@ mod tests {
             (None, Some(SECOND * 200))
         );
         assert_eq!(check(idle(Duration::ZERO, Want::Stop)), STOP);
+    }
+
+    #[test]
+    fn a_machine_in_which_something_of_people_lives_parks_instead_unless_it_is_told_to_end() {
+        let check = |lives, ending, drain_by| {
+            let mut assignment = testing::assignment();
+            assignment.ending = ending;
+            let directive = Directive {
+                assignment: Some(Arc::new(assignment)),
+                drain_by,
+                ..Directive::default()
+            };
+            for_lack_of_work(&directive, lives)
+        };
+        let drain = Some(Instant::now());
+        assert_eq!(check(true, false, None), Step::Park { draining: false });
+        assert_eq!(check(true, false, drain), Step::Park { draining: true });
+        assert_eq!(check(false, false, drain), Step::Stop);
+        assert_eq!(check(true, true, None), Step::Stop);
     }
 
     #[test]

@@ -65,8 +65,8 @@ impl<D: Driver> Tenure<D> {
             self.put_back(&manifest, version_id).await?;
             self.record.attempt += 1;
             self.note(Phase::Restoring { checkpoint_id })?;
-            let tree = self.unsettled_tree()?;
-            let spec = self.spec(&assignment.machine, root_image.clone(), tree)?;
+            let on = self.unsettled_files()?;
+            let spec = self.spec(&assignment.machine, root_image.clone(), on)?;
             let way = Way::Restore {
                 image: image.clone(),
             };

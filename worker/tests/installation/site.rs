@@ -93,6 +93,8 @@ impl Site {
             },
             labels: Vec::new(),
             guest_dir: dir.to_owned(),
+            hard_disk_limit: false,
+            cache_bytes: 1 << 40,
         };
         let worker = helmr_worker::Worker::start(
             config,

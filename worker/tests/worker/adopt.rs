@@ -73,7 +73,8 @@ async fn what_a_task_says_while_no_worker_is_there_is_not_lost() -> Result<()> {
 async fn the_start_of_an_exec_is_told_by_the_next_worker_if_it_was_not_before() -> Result<()> {
     let mut world = World::new(|_| vec![Step::Gate("end".to_owned()), Step::Exit(0)]).await?;
     let exec = ExecAssignment {
-        exec_id: ExecId::new(Timestamp::from_micros(1), [1; 10]),
+        exec_id: ExecId::new(Timestamp::from_micros(1), [1; 10]).into(),
+        terminal: None,
         command: vec!["sleep".to_owned()],
         cwd: None,
         user: None,

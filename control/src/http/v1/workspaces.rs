@@ -7,5 +7,4 @@ pub(crate) mod materialize;
 pub(crate) mod read;
 pub(crate) mod recover;
 pub(crate) mod update;
-pub(crate) mod versions;
 pub(crate) mod view;

@@ -38,6 +38,8 @@ interface Asked {
   readonly path: readonly string[];
   readonly query?: Query;
   readonly body?: JsonValue;
+  /** Sent as they come, instead of a body. */
+  readonly bytes?: Uint8Array | ReadableStream<Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 }
@@ -99,6 +101,44 @@ export class Http {
     return response.body;
   }
 
+  /** Opens a WebSocket. Node's takes headers, so that the credential does not stand in the address. */
+  socket(path: readonly string[], query: Query): WebSocket {
+    const url = this.#url(path, query);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    const Socket = WebSocket as unknown as new (
+      url: URL,
+      options: { readonly headers: Readonly<Record<string, string>> },
+    ) => WebSocket;
+    return new Socket(url, { headers: this.#headers() });
+  }
+
+  /** Opens an answer that is bytes. They have no deadline. */
+  async bytes(
+    path: readonly string[],
+    query: Query = {},
+    options: Pick<RequestOptions, "signal"> = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const signal = options.signal ?? new AbortController().signal;
+    const headers = { accept: "*/*" };
+    const response = await this.#send({ method: "GET", path, query, headers, signal });
+    if (response.body === null) throw foreign(path, response.status, "its answer has no bytes");
+    return response.body;
+  }
+
+  /** Sends bytes as they come, once. They have no deadline. */
+  async sendBytes<T>(
+    path: readonly string[],
+    query: Query,
+    bytes: Uint8Array | ReadableStream<Uint8Array>,
+    options: CreateOptions & { readonly contentType: string },
+  ): Promise<T> {
+    const headers: Record<string, string> = { "content-type": options.contentType };
+    if (options.idempotencyKey !== undefined) headers["idempotency-key"] = options.idempotencyKey;
+    const signal = options.signal ?? new AbortController().signal;
+    const response = await this.#send({ method: "POST", path, query, bytes, headers, signal });
+    return fromWire<T>(await readJson(response, path));
+  }
+
   async #answer<T>(asked: Omit<Asked, "signal">, repeatable: boolean, options: RequestOptions): Promise<T> {
     const deadline = AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS);
     const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
@@ -118,32 +158,23 @@ export class Http {
 
   /** Sends once; a refusal is an error. */
   async #send(asked: Asked): Promise<Response> {
-    const url = new URL(this.#settings.url);
-    url.pathname = [url.pathname.replace(/\/$/, ""), "api", "v1", ...asked.path.map(encodeURIComponent)].join(
-      "/",
-    );
-    for (const [name, value] of Object.entries({ ...this.#settings.scope, ...asked.query })) {
-      if (value !== undefined) url.searchParams.append(name, String(value));
-    }
-    const headers: Record<string, string> = {
-      accept: "application/json",
-      "helmr-api-version": API_VERSION,
-      "helmr-client": `sdk/${SDK_VERSION}`,
-      ...asked.headers,
-    };
-    if (this.#settings.credential !== undefined)
-      headers.authorization = `Bearer ${this.#settings.credential}`;
-    if (asked.body !== undefined) headers["content-type"] = "application/json";
+    const url = this.#url(asked.path, asked.query);
+    const headers = { accept: "application/json", ...this.#headers(), ...asked.headers };
     let response: Response;
     try {
       response = await this.#settings.fetch(url, {
         method: asked.method,
-        headers,
+        headers: asked.body === undefined ? headers : { ...headers, "content-type": "application/json" },
         signal: asked.signal,
         // A credential must not follow a redirect to another server.
         redirect: "error",
         credentials: "omit",
         ...(asked.body !== undefined && { body: JSON.stringify(asked.body) }),
+        // A stream is sent while it is read only if that is said.
+        ...(asked.bytes !== undefined && {
+          body: asked.bytes as NonNullable<RequestInit["body"]>,
+          duplex: "half",
+        }),
       });
     } catch (cause) {
       const message = `${asked.method} ${url.pathname}: the server at ${url.origin} was not reached`;
@@ -151,6 +182,28 @@ export class Http {
     }
     if (response.ok) return response;
     throw await refusal(response, asked.path);
+  }
+
+  #url(path: readonly string[], query: Query = {}): URL {
+    const url = new URL(this.#settings.url);
+    const base = url.pathname.replace(/\/$/, "");
+    url.pathname = [base, "api", "v1", ...path.map(encodeURIComponent)].join("/");
+    for (const [name, value] of Object.entries({ ...this.#settings.scope, ...query })) {
+      if (value !== undefined) url.searchParams.append(name, String(value));
+    }
+    return url;
+  }
+
+  /** What every request carries. */
+  #headers(): Record<string, string> {
+    const headers: Record<string, string> = {
+      "helmr-api-version": API_VERSION,
+      "helmr-client": `sdk/${SDK_VERSION}`,
+    };
+    if (this.#settings.credential !== undefined) {
+      headers.authorization = `Bearer ${this.#settings.credential}`;
+    }
+    return headers;
   }
 }
 

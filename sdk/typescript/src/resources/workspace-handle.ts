@@ -3,18 +3,18 @@ import { HelmrError, NotFoundError } from "../errors.ts";
 import { durationMs } from "../internal/duration.ts";
 import type { Http, RequestOptions } from "../internal/http.ts";
 import { toWire } from "../internal/wire.ts";
-import { Listing, type Page, type PageOptions } from "../pagination.ts";
 import type { ExecHandle } from "./exec-handle.ts";
 import type { ExecOptions } from "./exec-types.ts";
 import { makeExec, WorkspaceExecs } from "./execs.ts";
+import { WorkspacePtys } from "./ptys.ts";
 import type {
   ConnectOptions,
   ForkedWorkspace,
   ForkOptions,
   Workspace,
   WorkspaceConnection,
-  WorkspaceVersion,
 } from "./workspace-types.ts";
+import { WorkspaceVersions } from "./workspace-versions.ts";
 
 const CONNECT_USUAL_MS = 60_000;
 const ANSWERS_WITHIN_MS = 30_000;
@@ -27,42 +27,13 @@ export interface WorkspaceLookup {
   forget(): boolean;
 }
 
-/** The versions of a workspace's files. */
-export class WorkspaceVersions {
-  readonly #http: Http;
-  readonly #id: () => Promise<string>;
-
-  /** @param id gives the workspace's id; asked when it is first needed. */
-  constructor(http: Http, id: () => Promise<string>) {
-    this.#http = http;
-    this.#id = id;
-  }
-
-  /** Lists versions, newest first. */
-  list(options: PageOptions & RequestOptions = {}): Listing<WorkspaceVersion> {
-    const { limit, cursor, ...request } = options;
-    return new Listing(cursor, async (at) =>
-      this.#http.get<Page<WorkspaceVersion>>(
-        ["workspaces", await this.#id(), "versions"],
-        { limit, cursor: at },
-        request,
-      ),
-    );
-  }
-
-  /** Looks a version up. */
-  async get(version: string, options: RequestOptions = {}): Promise<WorkspaceVersion> {
-    const path = ["workspaces", await this.#id(), "versions", version];
-    return (await this.#http.get<{ version: WorkspaceVersion }>(path, {}, options)).version;
-  }
-}
-
 /** One workspace. */
 export class WorkspaceHandle {
   readonly #http: Http;
   readonly #lookup: WorkspaceLookup;
   readonly versions: WorkspaceVersions;
   readonly execs: WorkspaceExecs;
+  readonly pty: WorkspacePtys;
 
   /** @param lookup gives the workspace's id; asked when it is first needed. */
   constructor(http: Http, lookup: WorkspaceLookup) {
@@ -70,6 +41,11 @@ export class WorkspaceHandle {
     this.#lookup = lookup;
     this.versions = new WorkspaceVersions(http, () => lookup.id());
     this.execs = new WorkspaceExecs(http, () => lookup.id());
+    this.pty = new WorkspacePtys(
+      http,
+      () => lookup.id(),
+      (work) => this.#use(work),
+    );
   }
 
   /** Looks the workspace up. */
@@ -92,14 +68,18 @@ export class WorkspaceHandle {
    * const { exitCode, stdout, stderr } = await exec.output();
    */
   async exec(command: readonly string[], options: ExecOptions = {}): Promise<ExecHandle> {
+    return this.#use((id) => makeExec(this.#http, id, command, options));
+  }
+
+  async #use<T>(work: (id: string) => Promise<T>): Promise<T> {
     const id = await this.#lookup.id();
     try {
-      return await makeExec(this.#http, id, command, options);
+      return await work(id);
     } catch (error) {
       // An external id may name another workspace by now: after a deletion it is looked up once more.
       if (!isOver(error) || !this.#lookup.forget()) throw error;
     }
-    return makeExec(this.#http, await this.#lookup.id(), command, options);
+    return work(await this.#lookup.id());
   }
 
   /**

@@ -102,6 +102,82 @@ export interface WorkspaceVersion {
   readonly createdAt: string;
 }
 
+/** What a version is captured with. */
+export interface CaptureVersionOptions extends CreateOptions {
+  /** For people: at most 2,000 characters. */
+  readonly message?: string | undefined;
+}
+
+/** How a workspace goes back to a version. */
+export interface RestoreVersionOptions extends CreateOptions {
+  /** For people: at most 2,000 characters. */
+  readonly message?: string | undefined;
+  /** Cancels the runs in it first, instead of refusing. */
+  readonly force?: boolean | undefined;
+}
+
+/** A workspace and the version on which it stands now. */
+export interface RestoredWorkspace {
+  readonly workspace: Workspace;
+  readonly version: WorkspaceVersion;
+}
+
+/** What to compare. */
+export interface DiffTextOptions {
+  /** A version; the workspace's current one when absent. */
+  readonly from?: string | undefined;
+  /** A version; the files as they are now when absent. */
+  readonly to?: string | undefined;
+  /** Gives the request up. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What to compare, and which part of what differs. */
+export interface DiffVersionsOptions extends DiffTextOptions, PageOptions, RequestOptions {}
+
+/** A path that differs. */
+export interface FileChange {
+  /** From where the workspace is mounted. What is not UTF-8 in it is replaced by U+FFFD. */
+  readonly path: string;
+  /** Base64 of the path's bytes, if they are not UTF-8. */
+  readonly pathBase64?: string;
+  readonly change: "added" | "removed" | "modified";
+  /** Of what was modified: in what it differs. */
+  readonly differs: readonly ("kind" | "content" | "mode" | "owner" | "attributes")[];
+  /** Null for what was added. */
+  readonly before: FileSide | null;
+  /** Null for what was removed. */
+  readonly after: FileSide | null;
+}
+
+/** What is at a path in one of two versions. */
+export interface FileSide {
+  readonly kind: "directory" | "file" | "symlink" | "fifo";
+  /** Permission, set-id and sticky bits, in octal. */
+  readonly mode: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+}
+
+/** What a version is imported with. */
+export interface ImportVersionOptions {
+  /** For people: at most 2,000 characters. */
+  readonly message?: string | undefined;
+  /** A second request with the same key, message and archive gets the first answer. */
+  readonly idempotencyKey?: string | undefined;
+  /** Gives the request up. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A version that was made of an archive. */
+export interface ImportedVersion extends RestoredWorkspace {
+  /** Files, directories and links in it. */
+  readonly entries: number;
+  /** Device nodes, which are not kept. */
+  readonly leftOut: number;
+}
+
 /** What a workspace is made with. */
 export interface NewWorkspace extends CreateOptions {
   /** A sandbox of the promoted deployment; that of tasks which name none when absent. */

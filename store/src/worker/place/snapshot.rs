@@ -65,6 +65,8 @@ sql! {
             FROM execs e
             LEFT JOIN materializations m ON m.workspace_id = e.workspace_id AND m.ended_at IS NULL
             WHERE e.ended_at IS NULL
+                -- a PTY that is idle parks with its machine
+                AND e.idle = 0
                 AND (e.state = 'queued' OR COALESCE(m.state, 'parked') = 'parked')
             UNION ALL
             -- parked machines that are to be copied
@@ -144,7 +146,7 @@ sql! {
         JOIN checkpoints c ON c.id = m.checkpoint_id
         WHERE m.workspace_id = $1 AND m.ended_at IS NULL";
 
-    WORKERS = "SELECT id, cpu_millis, memory_mib, disk_mib, slots, drivers, protocols
+    WORKERS = "SELECT id, cpu_millis, memory_mib, disk_mib, slots, free, drivers, protocols
         FROM workers
         WHERE state = 'active' AND connected = 1 AND last_seen_at >= $1
         ORDER BY id";
@@ -170,7 +172,7 @@ sql! {
             AND NOT EXISTS (
                 SELECT 1
                 FROM execs e
-                WHERE e.workspace_id = m.workspace_id AND e.ended_at IS NULL
+                WHERE e.workspace_id = m.workspace_id AND e.ended_at IS NULL AND e.idle = 0
             )
             AND NOT EXISTS (
                 SELECT 1
@@ -329,12 +331,14 @@ fn read_worker(mut row: Row) -> Result<Worker> {
         disk_mib: row.take("disk_mib")?,
         slots: row.take("slots")?,
     };
+    let Json(free): Json<Capacity> = row.take("free")?;
     let Json(drivers): Json<Vec<Value>> = row.take("drivers")?;
     let Json(protocols) = row.take("protocols")?;
     Ok(Worker {
         id,
         capacity,
         used: Capacity::default(),
+        disk_free_mib: free.disk_mib,
         drivers: drivers
             .iter()
             .filter_map(|driver| driver.get("name")?.as_str().map(str::to_owned))

@@ -73,7 +73,7 @@ async fn stopped_in(tx: &mut Tx, input: &Stopped) -> Result<()> {
         busy: !runs::active_in(tx, machine.workspace).await?.is_empty(),
     };
     if let Some(version) = &input.version {
-        workspaces::record_version(tx, &mut leased, version, input.at).await?;
+        workspaces::record_version(tx, &mut leased, &machine, version, input.at).await?;
     }
     machine::apply(tx, &mut machine, &mut leased, command, &no_loss(), input.at).await?;
     Ok(())
@@ -97,7 +97,8 @@ async fn failed_in(tx: &mut Tx, input: &Failed) -> Result<()> {
     }
     let (mut machine, mut leased) = fenced(tx, input.fence).await?;
     if let Some(version) = &input.version {
-        workspaces::record_version(tx, &mut leased, version, input.at).await?;
+        workspaces::record_version(tx, &mut leased, &machine, version, input.at).await?;
+        workspaces::fulfil_captures(tx, &mut leased, input.at).await?;
     }
     machine.failure = Some(json!({"kind": input.kind, "message": input.message}));
     // A checkpoint that has failed too often is useless.
@@ -139,8 +140,9 @@ pub async fn version_captured(store: &Store, input: Captured) -> Result<()> {
     store
         .write(input, |tx, input| {
             Box::pin(async move {
-                let (_, mut leased) = fenced(tx, input.fence).await?;
-                workspaces::record_version(tx, &mut leased, &input.version, input.at).await
+                let (machine, mut leased) = fenced(tx, input.fence).await?;
+                let captured = (&input.version, input.asked.as_slice());
+                workspaces::record_asked(tx, &mut leased, &machine, captured, input.at).await
             })
         })
         .await
