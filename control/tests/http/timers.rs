@@ -141,14 +141,20 @@ async fn a_thousand_timers_of_one_instant_fire_each_once() -> Result<()> {
     Ok(())
 }
 
-/// Has a run wait for a timer and its machine park.
-async fn park(server: &Server, worker: &Worker, at: &Assignment, duration_ms: u64) -> Result<()> {
+/// Has a run wait for a timer and its machine park, as the park of this number.
+async fn park(
+    server: &Server,
+    worker: &Worker,
+    at: &Assignment,
+    number: u8,
+    duration_ms: u64,
+) -> Result<()> {
     let args = json!({ "kind": "timer", "duration_ms": duration_ms });
     worker
         .run(server, at, "calls", &call(1, "wait", &args))
         .await?
         .ok();
-    for (what, report) in [("parking", json!({})), ("parked", parked(1))] {
+    for (what, report) in [("parking", json!({})), ("parked", parked(number))] {
         worker.machine(server, at, what, &report).await?.ok();
     }
     Ok(())
@@ -156,12 +162,12 @@ async fn park(server: &Server, worker: &Worker, at: &Assignment, duration_ms: u6
 
 #[tokio::test]
 async fn parked_runs_are_told_soon_after_their_time_and_never_before() -> Result<()> {
-    const ROUNDS: usize = 20;
+    const ROUNDS: u8 = 20;
     let mut deployed = deployed_on(Server::start_in_real_time().await?).await?;
     let mut late = Vec::new();
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         let (_, run, at) = started(&mut deployed, &json!({ "task": "answer" })).await?;
-        park(&deployed.server, &deployed.worker, &at, 250).await?;
+        park(&deployed.server, &deployed.worker, &at, round, 250).await?;
         let woken = deployed
             .worker
             .assigned(|pushed| pushed.workspace_id == at.workspace_id && pushed.epoch > at.epoch)
@@ -190,9 +196,9 @@ async fn a_parked_run_is_woken_by_its_timer_over_a_restart_and_a_clock_that_was_
 {
     let mut deployed = deployed_on(Server::start_on_file().await?).await?;
     let (_, _, at) = started(&mut deployed, &json!({ "task": "answer" })).await?;
-    park(&deployed.server, &deployed.worker, &at, 60_000).await?;
+    park(&deployed.server, &deployed.worker, &at, 1, 60_000).await?;
     let (_, _, later) = started(&mut deployed, &json!({ "task": "answer" })).await?;
-    park(&deployed.server, &deployed.worker, &later, 600_000).await?;
+    park(&deployed.server, &deployed.worker, &later, 2, 600_000).await?;
     let Deployed {
         server, mut worker, ..
     } = deployed;
