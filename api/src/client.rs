@@ -7,6 +7,7 @@ mod answer;
 mod deployments;
 mod error;
 mod execs;
+mod files;
 mod follow;
 mod images;
 mod public_tokens;
@@ -30,6 +31,7 @@ use reqwest::Url;
 
 pub use answer::Answer;
 pub use error::Error;
+pub use files::{FileCondition, Incoming};
 pub use follow::{Follow, Update};
 pub use request::IdempotencyKey;
 

@@ -129,6 +129,10 @@ codes! {
     InvalidPath = "invalid_path", InvalidRequest;
     InvalidCursor = "invalid_cursor", InvalidRequest;
     InvalidHeader = "invalid_header", InvalidRequest;
+    /// The range begins behind the end of the file.
+    RangeNotSatisfiable = "range_not_satisfiable", InvalidRequest;
+    /// A glob or a regular expression that is none.
+    PatternInvalid = "pattern_invalid", InvalidRequest;
     ApiVersionUnsupported = "api_version_unsupported", InvalidRequest;
     /// A value breaks a limit that the contract states.
     LimitExceeded = "limit_exceeded", InvalidRequest;
@@ -158,6 +162,7 @@ codes! {
     WorkspaceNotFound = "workspace_not_found", NotFound;
     ExecNotFound = "exec_not_found", NotFound;
     VersionNotFound = "version_not_found", NotFound;
+    FileNotFound = "file_not_found", NotFound;
     PublicTokenNotFound = "public_token_not_found", NotFound;
     UploadNotFound = "upload_not_found", NotFound;
     WorkerNotFound = "worker_not_found", NotFound;
@@ -192,6 +197,18 @@ codes! {
     /// The run is told to stop: it begins nothing more.
     RunStopping = "run_stopping", Conflict;
     WorkspaceNotActive = "workspace_not_active", Conflict;
+    FileExists = "file_exists", Conflict;
+    /// The file is another than the one that the condition names.
+    FileChanged = "file_changed", Conflict;
+    /// A directory where a file is wanted, or the other way round.
+    FileWrongKind = "file_wrong_kind", Conflict;
+    DirectoryNotEmpty = "directory_not_empty", Conflict;
+    /// A link on the way leads out of the workspace, or in a circle.
+    FileLinkOutside = "file_link_outside", Conflict;
+    /// Whoever works in the workspace changes the file faster than it can be looked at.
+    FileUnstable = "file_unstable", Conflict;
+    /// The workspace's disk is full.
+    DiskFull = "disk_full", Conflict;
     /// The state of the object does not allow it.
     InvalidState = "invalid_state", Conflict;
 
@@ -221,6 +238,7 @@ codes! {
     ImageNotFound = "image_not_found", Unprocessable;
     ImageInvalid = "image_invalid", Unprocessable;
     UploadMismatch = "upload_mismatch", Unprocessable;
+    ArchiveInvalid = "archive_invalid", Unprocessable;
     /// The task asked its runtime for something that this server does not know.
     UnknownOperation = "unknown_operation", Unprocessable;
     ProtocolUnsupported = "protocol_unsupported", Unprocessable;
@@ -230,6 +248,8 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// No connected worker can do it.
     WorkerUnavailable = "worker_unavailable", Unavailable;
+    /// The workspace's files were on their way to another place: nothing was changed.
+    FilesMoving = "files_moving", Unavailable;
     ShuttingDown = "shutting_down", Unavailable;
 }
 

@@ -25,6 +25,8 @@ mod manifest;
 pub mod blob;
 pub mod tree;
 
+pub mod files;
+
 pub use chunk::{ChunkName, ChunkRef};
 pub use error::Error;
 pub use keys::{DataKey, KeySet, RootKey};

@@ -8,14 +8,14 @@
 //! links (`openat2`), nothing but regular files and directories is ever opened, and what changes its kind between two
 //! looks is looked at again.
 
-mod beneath;
+pub(crate) mod beneath;
 mod capture;
-mod content;
-mod entries;
-mod entry;
+pub(crate) mod content;
+pub(crate) mod entries;
+pub(crate) mod entry;
 mod index;
 mod restore;
-mod spine;
+pub(crate) mod spine;
 
 pub use beneath::open_root;
 pub use capture::{Captured, capture};

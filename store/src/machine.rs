@@ -6,5 +6,5 @@ mod row;
 pub(crate) use apply::{Loss, apply, end, settle};
 pub(crate) use row::{
     MachineRow, NewCheckpoint, NewMachine, current, find, insert, insert_checkpoint, is_live,
-    mebibytes, save, touch,
+    mebibytes, save, set_touched, touch,
 };

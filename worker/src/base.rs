@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use helmr_artifacts::{Artifacts, KeySet};
+use helmr_files::Works;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,7 @@ use crate::bundles::Bundles;
 use crate::client::Client;
 use crate::directory::Directory;
 use crate::images::Images;
+use crate::turns::Turns;
 
 /// Made once at the start of a worker.
 pub(crate) struct Base<D> {
@@ -24,6 +26,9 @@ pub(crate) struct Base<D> {
     pub(crate) guest_dir: PathBuf,
     pub(crate) images: Images,
     pub(crate) bundles: Bundles,
+    pub(crate) turns: Turns,
+    /// Work on files for clients.
+    pub(crate) works: Works,
     /// Told at registration.
     pub(crate) terms: OnceLock<Terms>,
     /// Has the next heartbeat sent at once.

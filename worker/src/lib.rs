@@ -27,7 +27,9 @@ mod slot;
 
 mod bundles;
 mod images;
+mod files;
 mod import;
+mod turns;
 mod workspace;
 
 mod backoff;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use helmr_api::transport::Connector;
 use helmr_api::worker::Registered;
 use helmr_artifacts::{Artifacts, DataKey, KeySet};
+use helmr_files::Works;
 use helmr_machine::Driver;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -23,6 +24,7 @@ use crate::client::Client;
 use crate::directory::{Directory, remove};
 use crate::dispatcher::Dispatcher;
 use crate::images::Images;
+use crate::turns::Turns;
 use crate::{Config, Error, connect, identity, lease, serve};
 
 /// What a machine may take to be set aside once its grace is over.
@@ -61,6 +63,8 @@ impl Worker {
             guest_dir: config.guest_dir.clone(),
             images: Images::default(),
             bundles: Bundles::default(),
+            turns: Turns::default(),
+            works: Works::default(),
             terms: OnceLock::new(),
             renew: Notify::new(),
             draining: CancellationToken::new(),

@@ -32,6 +32,7 @@ use crate::directive::Directive;
 use crate::directory::MachineDir;
 use crate::record::{Phase, Record};
 use crate::report::Reports;
+use crate::turns::{Holder, Turn};
 use crate::workspace::Workspace;
 use ending::Ending;
 use launch::Launches;
@@ -101,6 +102,8 @@ impl<D: Driver> Slot<D> {
                     .materialization_id
             }
         };
+        let mut turn = self.base.turns.take(self.workspace_id).await;
+        *turn = Holder::Nobody;
         let machine_dir = self.base.directory.machine(materialization_id);
         let record = match entry {
             Entry::Adopted(record) => record.clone(),
@@ -125,6 +128,7 @@ impl<D: Driver> Slot<D> {
             record,
             workspace: None,
             launches: Launches::default(),
+            turn: Some(turn),
             released: Arc::default(),
         })
     }
@@ -153,6 +157,8 @@ pub(crate) struct Tenure<D> {
     /// Opened with the first assignment, which brings its keys.
     workspace: Option<Workspace>,
     launches: Launches,
+    /// To change the files, while nobody else may.
+    turn: Option<Turn>,
     /// The lease is being given up: that it is lost is the expected, and the rest is cleaning.
     released: Arc<AtomicBool>,
 }
@@ -175,13 +181,32 @@ impl<D: Driver> Tenure<D> {
             Entry::Adopted(_) => self.readopt().await?,
         };
         loop {
-            let ended = match self.live(&mut machine).await? {
+            self.put_turn_down();
+            let next = self.live(&mut machine).await?;
+            self.take_turn().await;
+            let ended = match next {
                 live::Next::Park { draining } => self.park(&mut machine, draining).await?,
                 live::Next::Stop => self.stop(&mut machine).await?,
             };
             if let Some(ending) = ended {
                 return Ok(ending);
             }
+        }
+    }
+
+    /// Lets others change the files: the machine lives.
+    fn put_turn_down(&mut self) {
+        if let Some(mut turn) = self.turn.take() {
+            *turn = Holder::Live(self.record.materialization_id);
+        }
+    }
+
+    /// Waits until nobody else changes the files, and keeps it so.
+    async fn take_turn(&mut self) {
+        if self.turn.is_none() {
+            let mut turn = self.base.turns.take(self.record.workspace_id).await;
+            *turn = Holder::Nobody;
+            self.turn = Some(turn);
         }
     }
 

@@ -110,6 +110,19 @@ fn api() -> OpenApiRouter<Control> {
         .routes(routes!(v1::execs::output::read_exec_stderr))
         .routes(routes!(v1::execs::stdin::write_exec_stdin))
         .routes(routes!(v1::execs::signal::signal_exec))
+        .routes(routes!(
+            v1::files::read::list_files,
+            v1::files::change::remove_file
+        ))
+        .routes(routes!(v1::files::read::stat_file))
+        .routes(routes!(
+            v1::files::read::read_file,
+            v1::files::write::write_file
+        ))
+        .routes(routes!(v1::files::write::append_file))
+        .routes(routes!(v1::files::change::make_directory))
+        .routes(routes!(v1::files::change::move_file))
+        .routes(routes!(v1::files::change::change_mode))
         .routes(routes!(v1::uploads::find_missing_uploads))
         .routes(routes!(v1::uploads::upload))
         .routes(routes!(v1::workers::list_workers))

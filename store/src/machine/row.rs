@@ -23,7 +23,8 @@ pub(crate) struct MachineRow {
     pub(crate) driver: String,
     pub(crate) spec: Spec,
     pub(crate) base_version: Option<VersionId>,
-    /// Whether something in it may have written to its files.
+    /// Whether its files may be newer than the last version: something in it or, while it is parked, somebody else may
+    /// have written to them.
     pub(crate) touched: bool,
     /// Told to make room.
     pub(crate) leaving: bool,
@@ -72,6 +73,10 @@ sql! {
     TOUCH = "UPDATE materializations
         SET touched = 1
         WHERE workspace_id = $1 AND ended_at IS NULL AND touched = 0";
+
+    SET_TOUCHED = "UPDATE materializations
+        SET touched = $2
+        WHERE id = $1 AND touched <> $2";
 
     SET_ENDING = "UPDATE materializations
         SET ending = 1
@@ -227,6 +232,14 @@ pub(crate) async fn save(tx: &mut Tx, row: &MachineRow) -> Result<()> {
 /// Notes that something in a workspace's machine may write to its files from now on.
 pub(crate) async fn touch(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
     tx.run(&TOUCH, params![workspace]).await.map(drop)
+}
+
+/// Notes whether a machine's files may be newer than its workspace's last version.
+pub(crate) async fn set_touched(tx: &mut Tx, row: &mut MachineRow, touched: bool) -> Result<()> {
+    row.touched = touched;
+    tx.run(&SET_TOUCHED, params![row.id, touched])
+        .await
+        .map(drop)
 }
 
 /// Notes that a machine is to end as soon as its runs have.

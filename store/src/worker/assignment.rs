@@ -116,9 +116,11 @@ sql! {
         FROM versions
         WHERE id = $1";
 
-    FIND_CHECKPOINT = "SELECT c.version_id, v.manifest
+    /// The files may have been written since the checkpoint, and captured: it is woken on those.
+    FIND_CHECKPOINT = "SELECT s.current_version_id AS version_id, v.manifest
         FROM checkpoints c
-        JOIN versions v ON v.id = c.version_id
+        JOIN workspaces s ON s.id = c.workspace_id
+        JOIN versions v ON v.id = s.current_version_id
         WHERE c.id = $1";
 
     FIND_BUNDLE = "SELECT d.bundle_sha256, d.bundle_manifest, e.hot_window_us

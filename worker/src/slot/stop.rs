@@ -71,6 +71,7 @@ impl<D: Driver> Tenure<D> {
         if self.workspace.is_none() || machine.frozen {
             return Ok(());
         }
+        self.take_turn().await;
         self.pause(machine)
             .await
             .map_err(|error| self.gone("pause the machine", &error))?;
@@ -78,6 +79,7 @@ impl<D: Driver> Tenure<D> {
         self.resume(machine)
             .await
             .map_err(|error| self.gone("resume the machine", &error))?;
+        self.put_turn_down();
         let version = match captured {
             Ok(version) => version,
             Err(error) => {

@@ -67,6 +67,11 @@ sql! {
             WHERE e.ended_at IS NULL
                 AND (e.state = 'queued' OR COALESCE(m.state, 'parked') = 'parked')
             UNION ALL
+            -- parked machines that are to end, whose files were written since
+            SELECT m.workspace_id, 0, 0, m.parked_at
+            FROM materializations m
+            WHERE m.ended_at IS NULL AND m.state = 'parked' AND m.ending = 1 AND m.touched = 1
+            UNION ALL
             -- the head of the queue, of runs without a limit
             SELECT q.workspace_id, 1, q.priority, q.queued_at
             FROM (

@@ -138,8 +138,13 @@ pub async fn version_captured(store: &Store, input: Captured) -> Result<()> {
     store
         .write(input, |tx, input| {
             Box::pin(async move {
-                let (_, mut leased) = fenced(tx, input.fence).await?;
-                workspaces::record_version(tx, &mut leased, &input.version, input.at).await
+                let (mut machine, mut leased) = fenced(tx, input.fence).await?;
+                workspaces::record_version(tx, &mut leased, &input.version, input.at).await?;
+                if matches!(machine.state, State::Resuming { .. }) {
+                    // Those are what was written while it was parked, and nothing runs yet.
+                    machine::set_touched(tx, &mut machine, false).await?;
+                }
+                Ok(())
             })
         })
         .await

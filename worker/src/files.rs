@@ -1,0 +1,193 @@
+//! What the control plane has done with the files of a machine that lives or is parked here.
+//!
+//! A request names the machine; nothing is done for one whose files these are not, and the control plane looks again where
+//! they are. Bytes gather without a turn and get their name in one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use helmr_api::error::Code;
+use helmr_api::fault;
+use helmr_api::worker::files::{Change, FilesRequest, Look, Task};
+use helmr_artifacts::files::{Live, Staged};
+use helmr_domain::{MaterializationId, WorkspaceId};
+use helmr_files::{Broken, Refusal, Reply, incoming};
+use helmr_machine::Driver;
+use tokio::time::timeout;
+
+use crate::base::Base;
+use crate::record::{Phase, Record};
+use crate::turns::{Holder, Turn};
+use crate::workspace;
+
+/// How long a machine may be on its way from one state to the next. What takes longer, a client tries again.
+const TURN_WITHIN: Duration = Duration::from_secs(60);
+
+/// Does what `request` asks; `bytes` are those of a write.
+///
+/// # Errors
+/// `files_moving` if these are not that machine's files; otherwise why not.
+pub(crate) async fn perform<D: Driver>(
+    base: &Arc<Base<D>>,
+    workspace_id: WorkspaceId,
+    request: FilesRequest,
+    bytes: Body,
+) -> Result<Reply, Refusal> {
+    let work = Work {
+        base: Arc::clone(base),
+        workspace_id,
+        machine: request.materialization_id,
+        mount: request.mount_path,
+    };
+    match request.task {
+        Task::Look(look) => work.look(look).await,
+        Task::Change(change) => work.change(change, bytes).await,
+    }
+}
+
+struct Work<D> {
+    base: Arc<Base<D>>,
+    workspace_id: WorkspaceId,
+    machine: MaterializationId,
+    mount: String,
+}
+
+/// How the machine of a turn is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Machine {
+    Live,
+    Parked,
+}
+
+fn moving(message: &str) -> Refusal {
+    Refusal::new(Code::FilesMoving, message)
+}
+
+impl<D: Driver> Work<D> {
+    fn tree(&self) -> PathBuf {
+        self.base.directory.workspace(self.workspace_id).tree()
+    }
+
+    fn record(&self) -> Option<Record> {
+        let directory = self.base.directory.machine(self.machine);
+        let record = Record::read(&directory).ok().flatten()?;
+        (record.workspace_id == self.workspace_id).then_some(record)
+    }
+
+    /// Takes the turn, if the files are the machine's.
+    async fn turn(&self) -> Result<(Turn, Machine), Refusal> {
+        let turn = timeout(TURN_WITHIN, self.base.turns.take(self.workspace_id))
+            .await
+            .map_err(|_| moving("the machine is on its way to another state"))?;
+        match *turn {
+            Holder::Live(machine) if machine == self.machine => Ok((turn, Machine::Live)),
+            Holder::Nobody if self.is_parked() => Ok((turn, Machine::Parked)),
+            Holder::Live(_) | Holder::Nobody => {
+                Err(moving("the machine is not on this worker any more"))
+            }
+        }
+    }
+
+    fn is_parked(&self) -> bool {
+        self.record().is_some_and(|record| {
+            let image = match record.phase {
+                Phase::Parked { checkpoint_id } => checkpoint_id,
+                Phase::Starting
+                | Phase::Live { .. }
+                | Phase::Parking { .. }
+                | Phase::Restoring { .. }
+                | Phase::Stopping => return false,
+            };
+            let directory = self.base.directory.machine(self.machine);
+            directory.checkpoint(image).exists()
+        })
+    }
+
+    /// Waits until the files can be read. While they are captured they can.
+    async fn readable(&self) -> Result<(), Refusal> {
+        if self.base.turns.try_take(self.workspace_id).is_none() {
+            let whole = self.record().is_some_and(|record| match record.phase {
+                Phase::Live { confirmed, .. } => confirmed,
+                Phase::Parking { .. } => true,
+                Phase::Starting
+                | Phase::Parked { .. }
+                | Phase::Restoring { .. }
+                | Phase::Stopping => false,
+            });
+            if whole {
+                return Ok(());
+            }
+        }
+        self.turn().await.map(drop)
+    }
+
+    async fn look(self, look: Look) -> Result<Reply, Refusal> {
+        self.readable().await?;
+        let (tree, mount) = (self.tree(), self.mount.clone());
+        let open = move || Ok(Live::open(&tree, mount.as_bytes())?);
+        helmr_files::look(&self.base.works, open, &self.mount, look).await
+    }
+
+    async fn change(self, change: Change, bytes: Body) -> Result<Reply, Refusal> {
+        // Before the bytes: most of what is not to be is told at once.
+        self.turn().await?;
+        let staged = match &change {
+            Change::Write { .. } | Change::Append { .. } => Some(self.gather(bytes).await?),
+            Change::MakeDirectory { .. }
+            | Change::Move { .. }
+            | Change::Remove { .. }
+            | Change::SetMode { .. } => None,
+        };
+        fault::point("worker.files.after_gather");
+        let (turn, machine) = self.turn().await?;
+        let directory = self.base.directory.workspace(self.workspace_id);
+        let (tree, mount) = (self.tree(), self.mount);
+        self.base
+            .works
+            .run(move || {
+                if machine == Machine::Parked {
+                    if change.needs_live() {
+                        return Err(moving("the machine is parked, and this needs it awake"));
+                    }
+                    workspace::note_edit(&directory)
+                        .map_err(|error| Refusal::internal(crate::serve::describe(&error)))?;
+                    fault::point("worker.files.after_note");
+                }
+                let live = Live::open(&tree, mount.as_bytes())?;
+                let done = helmr_files::change(&live, mount.as_bytes(), &change, staged.as_ref());
+                fault::point("worker.files.after_change");
+                drop(turn);
+                Reply::of(&done?)
+            })
+            .await
+    }
+
+    /// Takes the bytes of a write to the workspace's disk, where nobody sees them yet.
+    async fn gather(&self, bytes: Body) -> Result<Staged, Refusal> {
+        let (feed, mut reader) = incoming(bytes);
+        let (tree, mount) = (self.tree(), self.mount.clone());
+        let gathering = self.base.works.run(move || {
+            let live = Live::open(&tree, mount.as_bytes())?;
+            let mut staged = live.stage()?;
+            std::io::copy(&mut reader, &mut staged)
+                .map_err(|error| match error.downcast::<Broken>() {
+                    Ok(broken) => Refusal::new(Code::InvalidBody, broken.to_string()),
+                    Err(error) => helmr_artifacts::files::Error::from(
+                        helmr_artifacts::Error::Stream {
+                            operation: "take the bytes of a file",
+                            source: error,
+                        },
+                    )
+                    .into(),
+                })?;
+            staged.finish()?;
+            Ok(staged)
+        });
+        let (pumped, gathered) = tokio::join!(feed.pump(), gathering);
+        let staged = gathered?;
+        pumped.map_err(|broken| Refusal::new(Code::InvalidBody, broken.to_string()))?;
+        Ok(staged)
+    }
+}
