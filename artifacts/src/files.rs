@@ -14,11 +14,24 @@ mod tree;
 
 
 
+mod glob;
+mod search;
+
+mod pack;
+mod unpack;
+
 mod stored;
 
+mod edit;
+
+pub use edit::{Edit, Edited, Kept};
 pub use error::Error;
+pub use glob::{Glob, glob};
 pub use info::{Info, Kind, is_revision};
-pub use live::{Append, Condition, Live, Put, Staged};
+pub use live::{Append, Condition, InTurn, Live, Put, Staged, Unpacking};
+pub use pack::pack;
 pub use path::Path;
+pub use search::{Match, Matches, Meant, Search, search};
 pub use stored::{Outline, Stored};
 pub use tree::{Content, Flow, Found, Opened, Page, Span, Tree, list, open, read, stat};
+pub use unpack::{Dress, Unpack, Unpacked, unpack};

@@ -9,7 +9,7 @@
 //! looks is looked at again.
 
 pub(crate) mod beneath;
-mod capture;
+pub(crate) mod capture;
 pub(crate) mod content;
 pub(crate) mod entries;
 pub(crate) mod entry;

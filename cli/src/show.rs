@@ -3,6 +3,7 @@
 pub(crate) mod deployment;
 pub(crate) mod event;
 pub(crate) mod exec;
+pub(crate) mod file;
 pub(crate) mod image;
 pub(crate) mod log;
 pub(crate) mod public_token;

@@ -62,6 +62,9 @@ pub fn change(
             };
             live.append(&path(at, mount)?, bytes()?, &append)?
         }
+        Change::Upload { .. } => {
+            return Err(Refusal::internal("an archive is unpacked file by file"));
+        }
         Change::MakeDirectory {
             path: at,
             mode,

@@ -16,4 +16,4 @@ pub use head::{framed, unframed};
 pub use look::{Reply, Works, look};
 pub use pipe::{Broken, Feed, Incoming, Outgoing, incoming, outgoing};
 pub use refusal::Refusal;
-pub use view::file;
+pub use view::{file, uploaded};

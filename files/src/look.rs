@@ -1,11 +1,12 @@
 //! What changes nothing, done over any tree.
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use helmr_api::worker::files::{FilesPage, Look, Reading, Span};
-use helmr_artifacts::files::{self, Tree};
+use helmr_artifacts::files::{self, Glob, Meant, Search, Tree};
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -16,6 +17,9 @@ use crate::{Refusal, file};
 
 /// Looks at a time: each has a thread for as long as its reader takes.
 const WORKS: usize = 128;
+
+/// A page of what is searched for is given after so long, full or not.
+const LOOKS_FOR: Duration = Duration::from_secs(10);
 
 /// Bounds what is done with files at a time. Cheap to clone.
 #[derive(Clone)]
@@ -175,6 +179,71 @@ fn perform(tree: &impl Tree, mount: &[u8], look: Look, answer: &mut Answer) -> R
             }
             Ok(())
         }
+        Look::Glob {
+            path: at,
+            pattern,
+            after,
+            limit,
+        } => {
+            let glob = Glob::new(pattern.as_bytes())?;
+            let after = after.map(|after| path(&after, mount)).transpose()?;
+            let page = files::glob(tree, &path(&at, mount)?, &glob, after.as_ref(), bounds(limit))?;
+            answer.json(&FilesPage {
+                items: page.items.iter().map(file).collect(),
+                next: page.next.as_ref().map(view::path),
+            })
+        }
+        Look::Search {
+            path: at,
+            query,
+            regex,
+            ignore_case,
+            glob,
+            after,
+            limit,
+        } => {
+            let only = glob.map(|glob| Glob::new(glob.as_bytes())).transpose()?;
+            let meant = Meant { regex, ignore_case };
+            let search = Search::new(&query, meant, only)?;
+            let after = after
+                .map(|after| path(&after.path, mount).map(|path| (path, after.line)))
+                .transpose()?;
+            let at = path(&at, mount)?;
+            let found = files::search(tree, &at, &search, after.as_ref(), bounds(limit))?;
+            answer.json(&view::found(&found))
+        }
+        Look::Download { path: at } => {
+            let at = path(&at, mount)?;
+            // What is not there is told before the first byte.
+            files::stat(tree, &at, true)?;
+            let out = answer.begin(&())?;
+            // Half an archive is cut, which its reader notices.
+            drop(files::pack(tree, &at, Ending(Some(out))));
+            Ok(())
+        }
+    }
+}
+
+/// How many items, and until when to look for them.
+fn bounds(limit: u32) -> (usize, Instant) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    (limit, Instant::now() + LOOKS_FOR)
+}
+
+/// Ends the body well when the archive ends.
+struct Ending(Option<Outgoing>);
+
+impl Write for Ending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(out) => out.write(bytes),
+            None => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Only the end of an archive is flushed.
+        self.0.take().map_or(Ok(()), Outgoing::finish)
     }
 }
 

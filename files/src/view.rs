@@ -1,8 +1,9 @@
 //! Files as the API tells of them.
 
-use helmr_api::http::files::{File, FileKind, Mode, PathText};
+use helmr_api::http::files::{File, FileKind, FileMatch, Mode, PathText, UploadedFiles};
 use helmr_api::http::value::Time;
-use helmr_artifacts::files::{Info, Kind, Path};
+use helmr_api::worker::files::{Found, Place};
+use helmr_artifacts::files::{Info, Kind, Matches, Path, Unpacked};
 use helmr_artifacts::tree::Stamp;
 use helmr_domain::Timestamp;
 
@@ -25,6 +26,35 @@ pub fn file(info: &Info) -> File {
         modified_at: Time(time(info.modified)),
         target: info.target.as_deref().map(PathText::from),
         revision: info.revision.clone(),
+    }
+}
+
+pub(crate) fn found(found: &Matches) -> Found {
+    Found {
+        items: found
+            .items
+            .iter()
+            .map(|item| FileMatch {
+                path: path(&item.path),
+                line: item.line,
+                column: item.column,
+                text: PathText::from(item.text.as_slice()),
+            })
+            .collect(),
+        next: found.next.as_ref().map(|(file, line)| Place {
+            path: path(file),
+            line: *line,
+        }),
+    }
+}
+
+/// What an archive brought.
+#[must_use]
+pub fn uploaded(unpacked: Unpacked) -> UploadedFiles {
+    UploadedFiles {
+        files: unpacked.files,
+        size_bytes: unpacked.size_bytes,
+        left_out: unpacked.left_out,
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) use attach::{attach, check_usable, touch};
 pub use create::create;
 pub(crate) use create::{New, insert};
 pub use end::{delete, stop};
-pub use files::{Files, Place, begin_change, locate};
+pub use files::{CommitEdit, Files, Place, begin_change, commit_edit, locate};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;
 pub use recover::recover;

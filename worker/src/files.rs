@@ -10,8 +10,9 @@ use std::time::Duration;
 use axum::body::Body;
 use helmr_api::error::Code;
 use helmr_api::fault;
+use helmr_api::http::files::PathText;
 use helmr_api::worker::files::{Change, FilesRequest, Look, Task};
-use helmr_artifacts::files::{Live, Staged};
+use helmr_artifacts::files::{self, Error, Live, Staged, Unpacking};
 use helmr_domain::{MaterializationId, WorkspaceId};
 use helmr_files::{Broken, Refusal, Reply, incoming};
 use helmr_machine::Driver;
@@ -131,11 +132,15 @@ impl<D: Driver> Work<D> {
     }
 
     async fn change(self, change: Change, bytes: Body) -> Result<Reply, Refusal> {
+        if let Change::Upload { path } = &change {
+            return self.upload(path, bytes).await;
+        }
         // Before the bytes: most of what is not to be is told at once.
         self.turn().await?;
         let staged = match &change {
             Change::Write { .. } | Change::Append { .. } => Some(self.gather(bytes).await?),
-            Change::MakeDirectory { .. }
+            Change::Upload { .. }
+            | Change::MakeDirectory { .. }
             | Change::Move { .. }
             | Change::Remove { .. }
             | Change::SetMode { .. } => None,
@@ -162,6 +167,61 @@ impl<D: Driver> Work<D> {
                 Reply::of(&done?)
             })
             .await
+    }
+
+    /// Unpacks an archive as it comes, each file in a turn of its own: the machine may park meanwhile.
+    async fn upload(self, path: &PathText, bytes: Body) -> Result<Reply, Refusal> {
+        self.turn().await?;
+        let (feed, reader) = incoming(bytes);
+        let (tree, mount) = (self.tree(), self.mount.clone());
+        let dir = helmr_files::path(path, mount.as_bytes())?;
+        let works = self.base.works.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let unpacking = works.run(move || {
+            let live = Live::open(&tree, mount.as_bytes())?;
+            let mut lost = None;
+            let mut in_turn = |work: &mut dyn FnMut() -> Result<(), Error>| {
+                match runtime.block_on(self.turn_to_change()) {
+                    Ok(turn) => {
+                        let done = work();
+                        drop(turn);
+                        done
+                    }
+                    Err(refusal) => {
+                        // What it was is told below.
+                        lost = Some(refusal);
+                        Err(Error::Stream(std::io::Error::other("the machine is gone")))
+                    }
+                }
+            };
+            let unpacked = {
+                let mut unpacking = Unpacking::new(&live, &mut in_turn);
+                if !dir.is_root() {
+                    unpacking.begin(&dir)?;
+                }
+                files::unpack(reader, &dir, &mut unpacking)
+                    .and_then(|unpacked| unpacking.finish().map(|()| unpacked))
+            };
+            match (unpacked, lost) {
+                (_, Some(refusal)) => Err(refusal),
+                (unpacked, None) => Reply::of(&helmr_files::uploaded(unpacked?)),
+            }
+        });
+        let (pumped, reply) = tokio::join!(feed.pump(), unpacking);
+        let reply = reply?;
+        pumped.map_err(|broken| Refusal::new(Code::InvalidBody, broken.to_string()))?;
+        Ok(reply)
+    }
+
+    /// Takes the turn for a change that a parked machine may sleep through.
+    async fn turn_to_change(&self) -> Result<Turn, Refusal> {
+        let (turn, machine) = self.turn().await?;
+        if machine == Machine::Parked {
+            let directory = self.base.directory.workspace(self.workspace_id);
+            workspace::note_edit(&directory)
+                .map_err(|error| Refusal::internal(crate::serve::describe(&error)))?;
+        }
+        Ok(turn)
     }
 
     /// Takes the bytes of a write to the workspace's disk, where nobody sees them yet.

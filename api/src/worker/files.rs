@@ -7,7 +7,7 @@
 use helmr_domain::MaterializationId;
 use serde::{Deserialize, Serialize};
 
-use crate::http::files::{File, PathText};
+use crate::http::files::{File, FileMatch, PathText};
 
 /// Longest head: two paths and a pattern, each of which may be four times as long in JSON; a page of files.
 pub const HEAD_BYTES: u32 = 64 << 20;
@@ -42,6 +42,25 @@ pub enum Look {
     },
     /// Answered by a [`Reading`] and its bytes.
     Read { path: PathText, span: Span },
+    /// Answered by a [`FilesPage`] of [`File`].
+    Glob {
+        path: PathText,
+        pattern: PathText,
+        after: Option<PathText>,
+        limit: u32,
+    },
+    /// Answered by a [`Found`].
+    Search {
+        path: PathText,
+        query: String,
+        regex: bool,
+        ignore_case: bool,
+        glob: Option<PathText>,
+        after: Option<Place>,
+        limit: u32,
+    },
+    /// Answered by `null` and the bytes of a tar.
+    Download { path: PathText },
 }
 
 /// What changes files.
@@ -62,6 +81,8 @@ pub enum Change {
         parents: bool,
         condition: Condition,
     },
+    /// The bytes of a tar follow. Answered by [`crate::http::files::UploadedFiles`].
+    Upload { path: PathText },
     /// Answered by a [`File`].
     MakeDirectory {
         path: PathText,
@@ -96,6 +117,7 @@ impl Change {
             Self::Move { .. } | Self::Remove { .. } => true,
             Self::Write { .. }
             | Self::Append { .. }
+            | Self::Upload { .. }
             | Self::MakeDirectory { .. }
             | Self::SetMode { .. } => false,
         }
@@ -131,6 +153,21 @@ pub struct Reading {
     pub start: u64,
     /// So many bytes follow.
     pub len: u64,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub path: PathText,
+    pub line: u64,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    pub items: Vec<FileMatch>,
+    /// Behind what the next page begins.
+    pub next: Option<Place>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! is tried again and not a way out. What is opened is looked at by its descriptor first.
 
 mod change;
+mod unpack;
 mod walk;
 mod write;
 
@@ -18,6 +19,7 @@ use super::tree::{Content, Flow, Found, Tree};
 use super::{Error, Info, Path};
 use crate::tree::beneath::{self, Facts};
 
+pub use unpack::{InTurn, Unpacking};
 pub use write::{Append, Condition, Put, Staged};
 
 /// A directory with a workspace's files.

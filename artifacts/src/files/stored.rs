@@ -131,6 +131,11 @@ impl Stored {
         read_at(artifacts, keys, self.outline.id, &self.outline.segments, position)
     }
 
+    /// The entries from some way before `path` on.
+    pub(super) fn entries_from(&self, path: &Path) -> Entries {
+        self.entries_at(self.outline.before(path))
+    }
+
     /// The entry at `path` as it stands in the list.
     pub(super) fn raw(&self, path: &Path) -> Result<Option<Entry>, Error> {
         for entry in self.entries_at(self.outline.before(path)) {

@@ -2,6 +2,7 @@
 
 mod create;
 mod exec;
+mod files;
 mod list;
 mod recover;
 mod update;
@@ -47,6 +48,9 @@ pub enum Command {
     },
     /// Run a command in a workspace's machine: its input, output and exit code are this command's
     Exec(exec::Arguments),
+    /// Work on a workspace's files: its machine may live, be parked or stopped
+    #[command(subcommand)]
+    Files(files::Command),
     /// List the commands that were run in a workspace, newest first
     Ps {
         /// The workspace's id (ws_…)
@@ -69,6 +73,7 @@ impl Command {
             Self::Update(arguments) => return update::run(arguments, context, &client).await,
             Self::Recover(arguments) => return recover::run(arguments, context, &client).await,
             Self::Versions(arguments) => return versions::run(arguments, context, &client).await,
+            Self::Files(command) => return Box::pin(command.run(context)).await,
             Self::Exec(arguments) => return exec::run(arguments, context, &client).await,
             Self::Ps { workspace, page } => {
                 let answer = client.list_execs(workspace, &page.query()).await?;

@@ -120,6 +120,12 @@ fn api() -> OpenApiRouter<Control> {
             v1::files::write::write_file
         ))
         .routes(routes!(v1::files::write::append_file))
+        .routes(routes!(
+            v1::files::archive::download_files,
+            v1::files::archive::upload_files
+        ))
+        .routes(routes!(v1::files::find::glob_files))
+        .routes(routes!(v1::files::find::search_files))
         .routes(routes!(v1::files::change::make_directory))
         .routes(routes!(v1::files::change::move_file))
         .routes(routes!(v1::files::change::change_mode))

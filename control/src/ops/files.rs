@@ -4,27 +4,26 @@
 //! then they are looked for again.
 
 mod machine;
+mod payload;
 mod version;
 
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
 use helmr_api::error::Code;
 use helmr_api::worker::files::{Change, Look};
 use helmr_domain::{VersionId, WorkspaceId};
 use helmr_files::{Refusal, Reply};
 use helmr_store::workspaces::{self, Place};
-use http_body_util::BodyExt as _;
 
+use self::payload::Payload;
+use self::version::Base;
 use crate::state::Environment;
 use crate::{ApiError, Control, refusal};
 
 /// A machine that parks, wakes or stops does so within this, or a client tries again.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Bodies up to this size are kept until they are written, so that they can be sent to another place.
-const KEPT_BYTES: usize = 1 << 20;
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
@@ -96,21 +95,37 @@ pub(crate) async fn change(
     body: Option<Body>,
 ) -> Result<Vec<u8>, ApiError> {
     let (control, scope) = (subject.control, subject.environment.row.scope);
-    let mut bytes = Payload::of(body).await?;
+    let mut bytes = match (&change, body) {
+        // As it comes, to whoever has the files.
+        (Change::Upload { .. }, Some(body)) => Payload::Once(body),
+        (_, body) => Payload::of(body).await?,
+    };
     let until = tokio::time::Instant::now() + SETTLES_WITHIN;
     loop {
         let at = control.moment()?;
         let files = workspaces::begin_change(&control.store, scope, subject.workspace, at).await?;
-        let mount = &files.mount_path;
+        let mount = files.mount_path.as_str();
+        let base = |id, manifest| Base {
+            id,
+            manifest,
+            mount,
+        };
         let done = match &files.place {
             Place::Machine { parked: true, .. } if change.needs_live() => Err(asleep()),
             Place::Machine {
                 worker, machine, ..
             } => {
                 let place = (*worker, *machine);
-                machine::change(subject, place, mount, change.clone(), bytes.take()?).await
+                let sent = bytes.send(subject)?;
+                machine::change(subject, place, mount, change.clone(), sent).await
             }
-            Place::Version { .. } | Place::Seed { .. } => Err(unseen()),
+            Place::Version { id, manifest } => {
+                edit(subject, &base(Some(*id), manifest), &change, &mut bytes).await
+            }
+            Place::Seed {
+                manifest: Some(manifest),
+            } => edit(subject, &base(None, manifest), &change, &mut bytes).await,
+            Place::Seed { manifest: None } => Err(unseen()),
         };
         match done {
             Err(error) if error.code() == Code::FilesMoving && bytes.can_repeat() => {
@@ -119,6 +134,19 @@ pub(crate) async fn change(
             done => return done,
         }
     }
+}
+
+async fn edit(
+    subject: &Subject<'_>,
+    base: &Base<'_>,
+    change: &Change,
+    bytes: &mut Payload,
+) -> Result<Vec<u8>, ApiError> {
+    if let Change::Upload { path } = change {
+        return version::upload(subject, base, path, bytes.take()?).await;
+    }
+    let kept = bytes.store(subject).await?;
+    version::change(subject, base, change.clone(), kept).await
 }
 
 fn unseen() -> ApiError {
@@ -142,61 +170,4 @@ async fn again(until: tokio::time::Instant, error: ApiError) -> Result<(), ApiEr
     }
     tokio::time::sleep(LOOK_AGAIN).await;
     Ok(())
-}
-
-/// The bytes of a write.
-enum Payload {
-    None,
-    /// Short ones can be sent again.
-    Kept(Bytes),
-    Once(Body),
-    Spent,
-}
-
-impl Payload {
-    async fn of(body: Option<Body>) -> Result<Self, ApiError> {
-        let Some(mut body) = body else {
-            return Ok(Self::None);
-        };
-        let mut kept = Vec::new();
-        loop {
-            let frame = tokio::time::timeout(SETTLES_WITHIN, body.frame())
-                .await
-                .map_err(|_| ApiError::new(Code::InvalidBody, "no byte came for a minute"))?;
-            let Some(frame) = frame else {
-                return Ok(Self::Kept(kept.into()));
-            };
-            let frame = frame.map_err(|_| {
-                ApiError::new(Code::InvalidBody, "the bytes ended before they were complete")
-            })?;
-            if let Ok(data) = frame.into_data() {
-                kept.extend_from_slice(&data);
-            }
-            if kept.len() > KEPT_BYTES {
-                let first = futures_util::stream::once(async move { Ok::<_, axum::Error>(Bytes::from(kept)) });
-                let rest = body.into_data_stream();
-                let all = futures_util::StreamExt::chain(first, rest);
-                return Ok(Self::Once(Body::from_stream(all)));
-            }
-        }
-    }
-
-    fn take(&mut self) -> Result<Option<Body>, ApiError> {
-        match self {
-            Self::None => Ok(None),
-            Self::Kept(bytes) => Ok(Some(Body::from(bytes.clone()))),
-            Self::Once(_) => match std::mem::replace(self, Self::Spent) {
-                Self::Once(body) => Ok(Some(body)),
-                Self::None | Self::Kept(_) | Self::Spent => Ok(None),
-            },
-            Self::Spent => Err(ApiError::internal_text("a body is sent twice")),
-        }
-    }
-
-    const fn can_repeat(&self) -> bool {
-        match self {
-            Self::None | Self::Kept(_) | Self::Once(_) => true,
-            Self::Spent => false,
-        }
-    }
 }

@@ -69,6 +69,8 @@ export type { ExecOutput } from "./resources/exec-output.ts";
 export type { ExecStdin, WriteStdinOptions } from "./resources/exec-stdin.ts";
 export type * from "./resources/exec-types.ts";
 export type { Execs, WorkspaceExecs } from "./resources/execs.ts";
+export type * from "./resources/file-types.ts";
+export type { WorkspaceFiles } from "./resources/files.ts";
 export type { Growing, GrowingOptions } from "./resources/growing.ts";
 export type {
   DataOf,

@@ -51,6 +51,19 @@ const METHODS: Readonly<Record<string, unknown>> = {
   recover_workspace: client.workspaces.recover,
   list_workspace_versions: workspace.versions.list,
   get_workspace_version: workspace.versions.get,
+  list_files: workspace.files.list,
+  stat_file: workspace.files.stat,
+  read_file: workspace.files.read,
+  write_file: workspace.files.write,
+  append_file: workspace.files.append,
+  make_directory: workspace.files.mkdir,
+  move_file: workspace.files.move,
+  change_mode: workspace.files.chmod,
+  remove_file: workspace.files.remove,
+  download_files: workspace.files.download,
+  upload_files: workspace.files.upload,
+  glob_files: workspace.files.glob,
+  search_files: workspace.files.search,
   create_exec: workspace.exec,
   list_execs: workspace.execs.list,
   get_exec: client.execs.get,
@@ -68,7 +81,16 @@ interface Operation {
 test("every operation on sessions, streams, runs, tokens, workspaces and execs has a method", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
   const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
-  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces", "execs"]);
+  const mine = new Set([
+    "sessions",
+    "streams",
+    "runs",
+    "tokens",
+    "public-tokens",
+    "workspaces",
+    "execs",
+    "files",
+  ]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))
     .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))

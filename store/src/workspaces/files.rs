@@ -5,7 +5,8 @@ use helmr_domain::{MaterializationId, Moment, Scope, VersionId, WorkerId, Worksp
 use super::attach::{not_active, touch};
 use super::{State, row};
 use crate::db::{Tx, params, sql};
-use crate::{Result, Store, deployments, machine};
+use crate::worker::CapturedVersion;
+use crate::{Result, Store, deployments, lease, machine};
 
 /// Where a workspace's files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,4 +125,42 @@ async fn seed(tx: &mut Tx, workspace: &super::Workspace) -> Result<Option<String
     ];
     let found = tx.find(&FIND_SEED, bound).await?;
     found.map(|mut row| row.take("manifest")).transpose()
+}
+
+/// A workspace's files changed while it has no machine: they are a new version.
+#[derive(Debug, Clone)]
+pub struct CommitEdit {
+    pub at: Moment,
+    pub scope: Scope,
+    pub workspace: WorkspaceId,
+    /// Which the change was made to; `None`: what the image holds.
+    pub base: Option<VersionId>,
+    pub version: CapturedVersion,
+}
+
+/// Makes edited files the current version. `false`: they are elsewhere by now, or another version is; nothing was changed.
+///
+/// # Errors
+/// `NotFound`; `Refused(WorkspaceNotActive)` unless it is active.
+pub async fn commit_edit(store: &Store, input: CommitEdit) -> Result<bool> {
+    store
+        .write(input, |tx, input| {
+            Box::pin(async move {
+                let workspace = row::get(tx, input.scope, input.workspace).await?;
+                if workspace.state != State::Active {
+                    return Err(not_active(&workspace));
+                }
+                if machine::current(tx, input.workspace).await?.is_some()
+                    || workspace.current_version_id != input.base
+                {
+                    return Ok(false);
+                }
+                let Some(mut leased) = lease::find(tx, input.workspace).await? else {
+                    return Ok(false);
+                };
+                super::version::record(tx, &mut leased, &input.version, input.at).await?;
+                Ok(true)
+            })
+        })
+        .await
 }

@@ -7,5 +7,6 @@ mod scratch;
 
 mod site;
 
+mod files;
 mod life;
 mod restart;

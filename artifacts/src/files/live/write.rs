@@ -170,7 +170,7 @@ impl Live {
                 self.make_parents(&target)?;
             }
             let (dir, name) = self.parent(&target)?;
-            self.dress(dir.as_fd(), name, &target, staged, put.mode)?;
+            self.dress(dir.as_fd(), name, &target, staged, put)?;
             self.name(dir.as_fd(), name, &target, staged, &put.condition)?;
             info_at(dir.as_fd(), name, target.clone())?
                 .ok_or_else(|| Error::Unstable { path: target.clone() })
@@ -245,7 +245,7 @@ impl Live {
         name: &[u8],
         path: &Path,
         staged: &Staged,
-        mode: Option<u32>,
+        put: &Put,
     ) -> Result<(), Error> {
         let replaced: Option<OwnedFd> = match beneath::open_file(dir, name) {
             Ok(found) => found,
@@ -258,13 +258,13 @@ impl Live {
             None => beneath::look_at(dir),
         }
         .map_err(Error::os("stat", path))?;
-        let mode = match (mode, &replaced) {
+        let mode = match (put.mode, &replaced) {
             (Some(mode), _) => mode,
             // As a write by anybody but root would.
             (None, Some(_)) => of.mode & !SET_IDS,
             (None, None) => NEW_FILE,
         };
-        if let Some(file) = &replaced {
+        if let Some(file) = replaced.as_ref().filter(|_| !put.replaces_links) {
             for (name, value) in
                 beneath::xattrs(file).map_err(Error::os("read the attributes of", path))?
             {
@@ -320,7 +320,7 @@ impl Live {
 }
 
 /// Links a file under a name that nobody has.
-fn beside(
+pub(super) fn beside(
     dir: BorrowedFd<'_>,
     link: &impl Fn(&[u8]) -> Result<(), Errno>,
 ) -> Result<String, Errno> {

@@ -5,6 +5,7 @@ import { Listing, type Page, type PageOptions } from "../pagination.ts";
 import type { ExecHandle } from "./exec-handle.ts";
 import type { ExecOptions } from "./exec-types.ts";
 import { makeExec, WorkspaceExecs } from "./execs.ts";
+import { WorkspaceFiles } from "./files.ts";
 import type { Workspace, WorkspaceVersion } from "./workspace-types.ts";
 
 /** Finds a workspace's id. */
@@ -51,6 +52,7 @@ export class WorkspaceHandle {
   readonly #lookup: WorkspaceLookup;
   readonly versions: WorkspaceVersions;
   readonly execs: WorkspaceExecs;
+  readonly files: WorkspaceFiles;
 
   /** @param lookup gives the workspace's id; asked when it is first needed. */
   constructor(http: Http, lookup: WorkspaceLookup) {
@@ -58,6 +60,7 @@ export class WorkspaceHandle {
     this.#lookup = lookup;
     this.versions = new WorkspaceVersions(http, () => lookup.id());
     this.execs = new WorkspaceExecs(http, () => lookup.id());
+    this.files = new WorkspaceFiles(http, () => lookup.id());
   }
 
   /** Looks the workspace up. */
