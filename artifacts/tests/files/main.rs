@@ -7,4 +7,5 @@ mod archive;
 mod find;
 mod hostile;
 mod live;
+mod scale;
 mod world;

@@ -9,6 +9,7 @@ mod authorisation;
 mod clocks;
 mod deployments;
 mod envelope;
+mod files;
 mod follow;
 mod idempotency;
 mod images;
