@@ -12,8 +12,6 @@ mod path;
 mod resolve;
 mod tree;
 
-
-
 mod glob;
 mod search;
 

@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 use crate::declared::Declared;
 use crate::entropy::{self, NoRandomness};
 use crate::hub::Hub;
-use crate::outlines::Outlines;
 use crate::news::News;
+use crate::outlines::Outlines;
 use crate::{ApiError, Clock, Settings, credential, keyring, schema};
 
 /// The control plane. Cheap to clone.

@@ -67,7 +67,8 @@ impl Reply {
     /// # Errors
     /// `internal` if it is no JSON, which none of ours is.
     pub fn of(head: &impl Serialize) -> Result<Self, Refusal> {
-        let head = serde_json::to_vec(head).map_err(|error| Refusal::internal(error.to_string()))?;
+        let head =
+            serde_json::to_vec(head).map_err(|error| Refusal::internal(error.to_string()))?;
         Ok(Self { head, body: None })
     }
 }
@@ -187,7 +188,13 @@ fn perform(tree: &impl Tree, mount: &[u8], look: Look, answer: &mut Answer) -> R
         } => {
             let glob = Glob::new(pattern.as_bytes())?;
             let after = after.map(|after| path(&after, mount)).transpose()?;
-            let page = files::glob(tree, &path(&at, mount)?, &glob, after.as_ref(), bounds(limit))?;
+            let page = files::glob(
+                tree,
+                &path(&at, mount)?,
+                &glob,
+                after.as_ref(),
+                bounds(limit),
+            )?;
             answer.json(&FilesPage {
                 items: page.items.iter().map(file).collect(),
                 next: page.next.as_ref().map(view::path),

@@ -231,17 +231,18 @@ impl<D: Driver> Work<D> {
         let gathering = self.base.works.run(move || {
             let live = Live::open(&tree, mount.as_bytes())?;
             let mut staged = live.stage()?;
-            std::io::copy(&mut reader, &mut staged)
-                .map_err(|error| match error.downcast::<Broken>() {
+            std::io::copy(&mut reader, &mut staged).map_err(|error| {
+                match error.downcast::<Broken>() {
                     Ok(broken) => Refusal::new(Code::InvalidBody, broken.to_string()),
-                    Err(error) => helmr_artifacts::files::Error::from(
-                        helmr_artifacts::Error::Stream {
+                    Err(error) => {
+                        helmr_artifacts::files::Error::from(helmr_artifacts::Error::Stream {
                             operation: "take the bytes of a file",
                             source: error,
-                        },
-                    )
-                    .into(),
-                })?;
+                        })
+                        .into()
+                    }
+                }
+            })?;
             staged.finish()?;
             Ok(staged)
         });

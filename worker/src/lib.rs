@@ -26,8 +26,8 @@ mod relay;
 mod slot;
 
 mod bundles;
-mod images;
 mod files;
+mod images;
 mod import;
 mod turns;
 mod workspace;

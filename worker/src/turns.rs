@@ -51,9 +51,7 @@ impl Turns {
         Arc::clone(turns.entry(workspace).or_default())
     }
 
-    fn lock(
-        &self,
-    ) -> MutexGuard<'_, HashMap<WorkspaceId, Arc<tokio::sync::Mutex<Holder>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Arc<tokio::sync::Mutex<Holder>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

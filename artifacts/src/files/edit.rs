@@ -266,7 +266,10 @@ impl<'a> Edit<'a> {
             if !overwrite {
                 return Err(Error::Exists { path: target });
             }
-            let directories = (entry.node == Node::Directory, replaced.node == Node::Directory);
+            let directories = (
+                entry.node == Node::Directory,
+                replaced.node == Node::Directory,
+            );
             match directories {
                 (true, false) => return Err(Error::NotDirectory { path: target }),
                 (false, true) => return Err(Error::IsDirectory { path: target }),
@@ -304,8 +307,8 @@ impl<'a> Edit<'a> {
                 reason: "is the workspace itself, which stays",
             });
         }
-        let filled = entry.node == Node::Directory
-            && !self.base.children(&target, None, 1)?.is_empty();
+        let filled =
+            entry.node == Node::Directory && !self.base.children(&target, None, 1)?.is_empty();
         if filled && !recursive {
             return Err(Error::NotEmpty { path: target });
         }

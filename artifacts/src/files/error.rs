@@ -77,7 +77,10 @@ impl Error {
         }
     }
 
-    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+    pub(super) fn io(
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.clone();
         move |error| match Errno::from_io_error(&error) {
             Some(errno) => Self::os(operation, &path)(errno),

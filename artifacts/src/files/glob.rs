@@ -150,14 +150,16 @@ fn translated(pattern: &[u8]) -> Result<String, Error> {
                 text.push(')');
             }
             b'[' => {
-                let (class, behind) = class(after).ok_or_else(|| refused("has a `[` without `]`"))?;
+                let (class, behind) =
+                    class(after).ok_or_else(|| refused("has a `[` without `]`"))?;
                 text.push_str(&class);
                 rest = behind;
                 continue;
             }
             b'\\' => {
-                let (&escaped, behind) =
-                    after.split_first().ok_or_else(|| refused("ends with a `\\`"))?;
+                let (&escaped, behind) = after
+                    .split_first()
+                    .ok_or_else(|| refused("ends with a `\\`"))?;
                 literal(&mut text, escaped);
                 rest = behind;
                 continue;

@@ -132,7 +132,11 @@ impl Tree for Live {
                 continue;
             }
             let full = first.len() >= limit;
-            if full && first.last().is_some_and(|last: &Vec<u8>| name >= last.as_slice()) {
+            if full
+                && first
+                    .last()
+                    .is_some_and(|last: &Vec<u8>| name >= last.as_slice())
+            {
                 continue;
             }
             first.insert(name.to_vec());

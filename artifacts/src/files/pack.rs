@@ -115,14 +115,23 @@ impl<W: Write + Unpin + Send + 'static> Packing<W> {
         } else {
             let size = field.len();
             field.copy_from_slice(&target[..size]);
-            self.special(EntryType::GNULongLink, b"././@LongLink", &[target, b"\0"].concat())?;
+            self.special(
+                EntryType::GNULongLink,
+                b"././@LongLink",
+                &[target, b"\0"].concat(),
+            )?;
         }
         self.append(header, info, io::empty())
     }
 
     fn attributes(&mut self, extra: &ExtraOf) -> Result<(), Error> {
         let mut records = Vec::new();
-        for (name, value) in extra.0.xattrs.iter().filter(|(name, _)| name.starts_with(b"user.")) {
+        for (name, value) in extra
+            .0
+            .xattrs
+            .iter()
+            .filter(|(name, _)| name.starts_with(b"user."))
+        {
             let body = [b" SCHILY.xattr.", name.as_slice(), b"=", value, b"\n"].concat();
             // A record begins with its own length, in which the digits count.
             let mut length = body.len() + 1;
@@ -152,7 +161,12 @@ impl<W: Write + Unpin + Send + 'static> Packing<W> {
         now(self.tar.append(&header, bytes))
     }
 
-    fn append(&mut self, mut header: Header, info: &Info, content: impl Read + Unpin) -> Result<(), Error> {
+    fn append(
+        &mut self,
+        mut header: Header,
+        info: &Info,
+        content: impl Read + Unpin,
+    ) -> Result<(), Error> {
         let path = OsStr::from_bytes(info.path.from_dir(&self.base));
         header.set_cksum();
         now(self.tar.append_data(&mut header, path, Blocking(content)))
@@ -173,7 +187,9 @@ fn header(info: &Info) -> Header {
 fn now<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, Error> {
     match std::pin::pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done.map_err(Error::Stream),
-        Poll::Pending => Err(Error::Stream(io::Error::other("a blocking writer was not ready"))),
+        Poll::Pending => Err(Error::Stream(io::Error::other(
+            "a blocking writer was not ready",
+        ))),
     }
 }
 
@@ -182,7 +198,7 @@ struct Counted<R> {
     read: u64,
 }
 
-impl<R: Read> Read for &mut Counted<R> {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.content.read(into)?;
         self.read += count as u64;
@@ -205,7 +221,11 @@ impl<T: Read + Unpin> AsyncRead for Blocking<T> {
 }
 
 impl<T: Write + Unpin> AsyncWrite for Blocking<T> {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(self.0.write(bytes))
     }
 

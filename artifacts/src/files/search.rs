@@ -226,6 +226,8 @@ fn around(line: &[u8], at: usize) -> &[u8] {
     if line.len() <= TOLD_BYTES {
         return line;
     }
-    let start = at.saturating_sub(TOLD_BYTES / 4).min(line.len() - TOLD_BYTES);
+    let start = at
+        .saturating_sub(TOLD_BYTES / 4)
+        .min(line.len() - TOLD_BYTES);
     &line[start..start + TOLD_BYTES]
 }

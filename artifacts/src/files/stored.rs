@@ -128,7 +128,13 @@ impl Stored {
 
     fn entries_at(&self, position: u64) -> Entries {
         let (artifacts, keys) = (&self.artifacts, &self.keys);
-        read_at(artifacts, keys, self.outline.id, &self.outline.segments, position)
+        read_at(
+            artifacts,
+            keys,
+            self.outline.id,
+            &self.outline.segments,
+            position,
+        )
     }
 
     /// The entries from some way before `path` on.

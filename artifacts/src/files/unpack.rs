@@ -196,7 +196,10 @@ fn member<R: AsyncRead + Unpin>(
     let xattrs = xattrs(entry, context).map_err(reading)?;
     let name = entry.path_bytes().map_err(reading)?.into_owned();
     let link = entry.link_name_bytes().map_err(reading)?.map(Vec::from);
-    let target = || link.clone().ok_or_else(|| refused(&name, "it is a link to nothing"));
+    let target = || {
+        link.clone()
+            .ok_or_else(|| refused(&name, "it is a link to nothing"))
+    };
     let kind = match entry.header().entry_type() {
         // Archives of the first kind mark directories by a slash alone.
         EntryType::Regular if name.ends_with(b"/") => MemberKind::Directory,

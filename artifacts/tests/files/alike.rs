@@ -18,7 +18,11 @@ fn some_files() -> World {
     world.write("big", vec![7; 3 << 20]);
     world.write("empty", "");
     world.write("pair/one", "two names");
-    std::fs::hard_link(world.tree().join("pair/one"), world.tree().join("pair/other")).unwrap();
+    std::fs::hard_link(
+        world.tree().join("pair/one"),
+        world.tree().join("pair/other"),
+    )
+    .unwrap();
     std::fs::hard_link(world.tree().join("pair/one"), world.tree().join("zz")).unwrap();
     symlink("src/main.rs", world.tree().join("link")).unwrap();
     symlink("/workspace/src", world.tree().join("absolute")).unwrap();
@@ -44,11 +48,17 @@ fn check_reads(tree: &impl files::Tree) {
     assert_eq!(text(tree, "empty").unwrap(), "");
     assert_eq!(text(tree, "big").unwrap().len(), 3 << 20);
     for name in ["out", "etc", "circle", "out/x"] {
-        assert!(matches!(text(tree, name), Err(Error::Outside { .. })), "{name}");
+        assert!(
+            matches!(text(tree, name), Err(Error::Outside { .. })),
+            "{name}"
+        );
     }
     assert!(matches!(text(tree, "gone"), Err(Error::NotFound { .. })));
     assert!(matches!(text(tree, "gone/er"), Err(Error::NotFound { .. })));
-    assert!(matches!(text(tree, "README/x"), Err(Error::NotDirectory { .. })));
+    assert!(matches!(
+        text(tree, "README/x"),
+        Err(Error::NotDirectory { .. })
+    ));
     assert!(matches!(text(tree, "src"), Err(Error::IsDirectory { .. })));
     assert!(matches!(text(tree, ""), Err(Error::IsDirectory { .. })));
     assert!(matches!(text(tree, "fifo"), Err(Error::NotRegular { .. })));
@@ -57,7 +67,10 @@ fn check_reads(tree: &impl files::Tree) {
     assert_eq!(part(tree, "README", from(3, None)).unwrap(), "lo\n");
     assert_eq!(part(tree, "README", from(3, Some(99))).unwrap(), "lo\n");
     assert_eq!(part(tree, "README", Span::Last(2)).unwrap(), "o\n");
-    assert_eq!(part(tree, "big", from((3 << 20) - 2, None)).unwrap(), "\u{7}\u{7}");
+    assert_eq!(
+        part(tree, "big", from((3 << 20) - 2, None)).unwrap(),
+        "\u{7}\u{7}"
+    );
     let behind = part(tree, "README", from(6, None));
     assert!(matches!(behind, Err(Error::Range { size_bytes: 6 })));
 
@@ -71,8 +84,8 @@ fn check_reads(tree: &impl files::Tree) {
     assert_eq!((followed.kind, followed.size_bytes), (Kind::File, 13));
 
     let root = [
-        "README", "absolute", "big", "circle", "empty", "etc", "fifo", "link", "out", "pair", "src",
-        "src-2", "zz",
+        "README", "absolute", "big", "circle", "empty", "etc", "fifo", "link", "out", "pair",
+        "src", "src-2", "zz",
     ];
     for limit in [1, 2, 5, 100] {
         assert_eq!(names(tree, "", limit), root, "by {limit}");
@@ -232,7 +245,13 @@ fn files_are_written_alike() {
         } else {
             Way::Edit(&world, &mut edit).put("README", b"1", &absent)
         };
-        assert!(matches!(refused, Err(Error::Changed { revision: Some(_), .. })));
+        assert!(matches!(
+            refused,
+            Err(Error::Changed {
+                revision: Some(_),
+                ..
+            })
+        ));
     }
 }
 
@@ -264,11 +283,17 @@ fn directories_are_made_and_names_moved_and_removed_alike() {
     check("mkdir -p again", |way| way.mkdir("src/deep", true));
     check("move", |way| way.rename("README", "moved", false));
     check("move a tree", |way| way.rename("src", "aaa", false));
-    check("move a tree down", |way| way.rename("src", "pair/src", false));
-    check("move into itself", |way| way.rename("src", "src/deep/x", false));
+    check("move a tree down", |way| {
+        way.rename("src", "pair/src", false)
+    });
+    check("move into itself", |way| {
+        way.rename("src", "src/deep/x", false)
+    });
     check("move over", |way| way.rename("README", "empty", false));
     check("move over it", |way| way.rename("README", "empty", true));
-    check("move over a directory", |way| way.rename("README", "src", true));
+    check("move over a directory", |way| {
+        way.rename("README", "src", true)
+    });
     check("move a directory over a file", |way| {
         way.rename("src", "README", true)
     });
@@ -307,19 +332,25 @@ fn a_revision_holds_over_a_capture_and_not_over_a_write() {
     let live = world.live();
     let seen = files::stat(&live, &path("README"), false).unwrap().revision;
     let stored = world.stored();
-    let kept = files::stat(&stored, &path("README"), false).unwrap().revision;
+    let kept = files::stat(&stored, &path("README"), false)
+        .unwrap()
+        .revision;
     assert!(is_revision(&seen, &kept) && is_revision(&kept, &seen));
     let put = Put {
         condition: only_if(&seen),
         ..Put::default()
     };
     let mut edit = Edit::of(&stored);
-    edit.put(&path("README"), &world.kept(b"HELLO\n"), &put).unwrap();
+    edit.put(&path("README"), &world.kept(b"HELLO\n"), &put)
+        .unwrap();
     let edited = world.open(edit.finish().unwrap().id);
-    let other = files::stat(&edited, &path("README"), false).unwrap().revision;
+    let other = files::stat(&edited, &path("README"), false)
+        .unwrap()
+        .revision;
     assert!(!is_revision(&seen, &other));
     // As large as before, and perhaps within a tick of the clock.
-    live.put(&path("README"), &world.staged(b"jello\n"), &put).unwrap();
+    live.put(&path("README"), &world.staged(b"jello\n"), &put)
+        .unwrap();
     let again = live.put(&path("README"), &world.staged(b"cello\n"), &put);
     let Err(Error::Changed { revision, .. }) = again else {
         panic!("{again:?}");

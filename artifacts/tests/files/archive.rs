@@ -59,13 +59,22 @@ fn fill(world: &World) {
     world.write("a/file", "text");
     world.write("a/big", vec![3; 1 << 20]);
     world.write("a/empty", "");
-    world.write(&format!("a/{}/{}", "l".repeat(120), "n".repeat(120)), "long");
+    world.write(
+        &format!("a/{}/{}", "l".repeat(120), "n".repeat(120)),
+        "long",
+    );
     fs::create_dir(world.tree().join("a/dir")).unwrap();
     fs::hard_link(world.tree().join("a/file"), world.tree().join("a/again")).unwrap();
     symlink("file", world.tree().join("a/link")).unwrap();
     symlink("t/".repeat(80), world.tree().join("a/far")).unwrap();
     let file = world.tree().join("a/file");
-    rustix::fs::setxattr(&file, "user.note", b"a=b\n", rustix::fs::XattrFlags::empty()).unwrap();
+    rustix::fs::setxattr(
+        &file,
+        "user.note",
+        b"a=b\n",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -74,7 +83,13 @@ fn what_is_packed_gnu_tar_unpacks_from_a_directory_and_from_its_capture() {
     fill(&world);
     let out = |archive: &[u8]| {
         let dir = tempfile::tempdir_in(world.outside().parent().unwrap()).unwrap();
-        let arguments = ["--extract", "--preserve-permissions", "--xattrs", "--file", "-"];
+        let arguments = [
+            "--extract",
+            "--preserve-permissions",
+            "--xattrs",
+            "--file",
+            "-",
+        ];
         tar(dir.path(), &arguments, archive);
         let mut value = [0; 16];
         let count = rustix::fs::getxattr(dir.path().join("file"), "user.note", &mut value).unwrap();
@@ -86,7 +101,11 @@ fn what_is_packed_gnu_tar_unpacks_from_a_directory_and_from_its_capture() {
     assert_eq!(out(&packed(&world.stored(), "a")), expected);
     // A file alone.
     let dir = tempfile::tempdir().unwrap();
-    tar(dir.path(), &["--extract", "--file", "-"], &packed(&world.live(), "a/link"));
+    tar(
+        dir.path(),
+        &["--extract", "--file", "-"],
+        &packed(&world.live(), "a/link"),
+    );
     assert_eq!(fs::read_to_string(dir.path().join("file")).unwrap(), "text");
 }
 

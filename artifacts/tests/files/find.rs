@@ -9,7 +9,10 @@ use crate::world::{World, path};
 fn world() -> World {
     let world = World::new();
     world.write("src/main.rs", "fn main() {\n    needle();\n}\n");
-    world.write("src/deep/lib.rs", "needle\nNEEDLE\nnothing\nneedle needle\n");
+    world.write(
+        "src/deep/lib.rs",
+        "needle\nNEEDLE\nnothing\nneedle needle\n",
+    );
     world.write("src/data.bin", b"needle\0needle");
     world.write("notes.md", "a needle in a haystack");
     world.write(".hidden/x.rs", "needle\n");
@@ -60,7 +63,12 @@ fn a_pattern_finds_paths_page_by_page() {
         for limit in [1, 2, 50] {
             assert_eq!(
                 tree("", "**/*.rs", limit),
-                [".hidden/x.rs", "src/deep/lib.rs", "src/main.rs", "src-2/y.rs"]
+                [
+                    ".hidden/x.rs",
+                    "src/deep/lib.rs",
+                    "src/main.rs",
+                    "src-2/y.rs"
+                ]
             );
             assert_eq!(tree("src", "*.rs", limit), ["src/main.rs"]);
             assert_eq!(tree("", "src/**", limit).len(), 4);

@@ -110,7 +110,11 @@ fn a_file_that_is_swapped_is_never_read_or_written_outside_and_blocks_nobody() {
     while begun.elapsed() < STORM {
         match text(&live, "x") {
             Ok(found) => {
-                assert!(["inside", "", "put", "more", "insidemore", "putmore"].contains(&found.as_str()), "{found}");
+                assert!(
+                    ["inside", "", "put", "more", "insidemore", "putmore"]
+                        .contains(&found.as_str()),
+                    "{found}"
+                );
                 read += 1;
             }
             Err(error) => check_refusal(&error),
@@ -129,10 +133,16 @@ fn a_file_that_is_swapped_is_never_read_or_written_outside_and_blocks_nobody() {
         }
     }
     let rounds = swapper.rounds();
-    assert!(read > 0 && written > 0 && rounds > 100, "{read} {written} {rounds}");
+    assert!(
+        read > 0 && written > 0 && rounds > 100,
+        "{read} {written} {rounds}"
+    );
     assert_eq!(fs::read_to_string(&outside).unwrap(), "outside");
     use std::os::unix::fs::PermissionsExt as _;
-    assert_eq!(outside.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(
+        outside.metadata().unwrap().permissions().mode() & 0o777,
+        0o644
+    );
 }
 
 #[test]
@@ -169,7 +179,10 @@ fn a_directory_that_is_swapped_for_a_link_leads_nobody_out() {
         }
         match files::list(&live, &path("d"), None, 10) {
             Ok(page) => {
-                let outside = page.items.iter().any(|info| info.path.to_string() == "d/victim");
+                let outside = page
+                    .items
+                    .iter()
+                    .any(|info| info.path.to_string() == "d/victim");
                 assert!(!outside, "{page:?}");
             }
             Err(error) => check_refusal(&error),
@@ -178,9 +191,18 @@ fn a_directory_that_is_swapped_for_a_link_leads_nobody_out() {
             parents: true,
             ..Put::default()
         };
-        count(live.put(&path("d/f"), &world.staged(b"put"), &parents).map(drop));
-        count(live.put(&path("d/new/g"), &world.staged(b"put"), &parents).map(drop));
-        count(live.make_directory(&path("d/sub/deep"), None, true).map(drop));
+        count(
+            live.put(&path("d/f"), &world.staged(b"put"), &parents)
+                .map(drop),
+        );
+        count(
+            live.put(&path("d/new/g"), &world.staged(b"put"), &parents)
+                .map(drop),
+        );
+        count(
+            live.make_directory(&path("d/sub/deep"), None, true)
+                .map(drop),
+        );
         count(live.rename(&path("d/f"), &path("d/sub/f"), true).map(drop));
         count(live.remove(&path("d/victim"), true, &Condition::None));
         count(live.remove(&path("d"), true, &Condition::None));

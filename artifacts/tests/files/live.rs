@@ -27,7 +27,10 @@ fn a_replaced_file_keeps_owner_mode_and_attributes_and_a_new_one_takes_its_direc
     let count = rustix::fs::getxattr(&file, "user.note", &mut value).unwrap();
     assert_eq!(&value[..count], b"kept");
     world.put("d/n", b"new").unwrap();
-    world.live().make_directory(&path("d/e/g"), None, true).unwrap();
+    world
+        .live()
+        .make_directory(&path("d/e/g"), None, true)
+        .unwrap();
     let of = |name: &str| {
         let meta = world.tree().join(name).metadata().unwrap();
         (meta.uid(), meta.gid(), meta.mode() & 0o7777)
@@ -109,7 +112,10 @@ fn of_many_who_write_over_one_revision_one_does() {
                 })
             })
             .collect();
-        writers.into_iter().map(|writer| writer.join().unwrap()).sum()
+        writers
+            .into_iter()
+            .map(|writer| writer.join().unwrap())
+            .sum()
     });
     assert_eq!(made, 1);
 }
@@ -123,7 +129,10 @@ fn names_that_are_no_text_are_names() {
         parents: true,
         ..Put::default()
     };
-    world.live().put(&name, &world.staged(b"odd"), &parents).unwrap();
+    world
+        .live()
+        .put(&name, &world.staged(b"odd"), &parents)
+        .unwrap();
     let there = world.tree().join(std::ffi::OsStr::from_bytes(odd));
     assert_eq!(fs::read(there).unwrap(), b"odd");
     let (dir, _) = name.split().unwrap();
@@ -134,10 +143,16 @@ fn names_that_are_no_text_are_names() {
         assert_eq!(page.items[0].path, name);
     }
     let add = Append::default();
-    world.live().append(&name, &world.staged(b"!"), &add).unwrap();
+    world
+        .live()
+        .append(&name, &world.staged(b"!"), &add)
+        .unwrap();
     let moved = Path::parse(b"\xf0", MOUNT).unwrap();
     world.live().rename(&name, &moved, false).unwrap();
-    world.live().remove(&moved, false, &Condition::None).unwrap();
+    world
+        .live()
+        .remove(&moved, false, &Condition::None)
+        .unwrap();
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use helmr_artifacts::files::{Condition, Edit, Glob, Meant, Put, Search, glob, list, pack, search, stat};
+use helmr_artifacts::files::{
+    Condition, Edit, Glob, Meant, Put, Search, glob, list, pack, search, stat,
+};
 
 use crate::world::{World, path, text};
 
@@ -71,7 +73,10 @@ fn a_tree_of_very_many_small_files_is_worked_on_in_any_state() {
     let page = told("stored: list the root", 1, || {
         list(&stored, &path(""), None, 200).unwrap()
     });
-    assert_eq!(page.items.len(), usize::try_from(all.div_ceil(IN_ONE)).unwrap().min(200));
+    assert_eq!(
+        page.items.len(),
+        usize::try_from(all.div_ceil(IN_ONE)).unwrap().min(200)
+    );
     told("live: glob", all, || {
         let found = glob(&live, &path(""), &pattern, None, (10, later())).unwrap();
         assert_eq!(found.items.len(), 1);
@@ -84,7 +89,9 @@ fn a_tree_of_very_many_small_files_is_worked_on_in_any_state() {
         let found = search(&live, &path(""), &needle, None, (10, later())).unwrap();
         assert_eq!(found.items.len(), 1);
     });
-    told("live: pack", all, || pack(&live, &path(""), std::io::sink()).unwrap());
+    told("live: pack", all, || {
+        pack(&live, &path(""), std::io::sink()).unwrap()
+    });
     let edited = told("stored: write one", 1, || {
         let mut edit = Edit::of(&stored);
         edit.put(&path(&last), &world.kept(b"changed"), &Put::default())
@@ -92,7 +99,9 @@ fn a_tree_of_very_many_small_files_is_worked_on_in_any_state() {
         edit.finish().unwrap()
     });
     assert_eq!(edited.changed_bytes, 7);
-    told("live: write one", 1, || world.put(&last, b"changed").unwrap());
+    told("live: write one", 1, || {
+        world.put(&last, b"changed").unwrap()
+    });
     told("live: remove all", all, || {
         for number in 0..all.div_ceil(IN_ONE) {
             let dir = path(&format!("d{number}"));

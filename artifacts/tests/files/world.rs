@@ -86,7 +86,8 @@ impl World {
     }
 
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> Result<files::Info, Error> {
-        self.live().put(&path(name), &self.staged(bytes), &Put::default())
+        self.live()
+            .put(&path(name), &self.staged(bytes), &Put::default())
     }
 
     /// Edits what is captured of the directory.
@@ -149,7 +150,10 @@ pub(crate) fn snapshot(root: &OsPath) -> Vec<String> {
     let mut first = std::collections::HashMap::new();
     let mut waiting = vec![root.to_owned()];
     while let Some(dir) = waiting.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut entries: Vec<_> = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
         entries.sort();
         for path in entries {
             let meta = path.symlink_metadata().unwrap();
@@ -163,10 +167,17 @@ pub(crate) fn snapshot(root: &OsPath) -> Vec<String> {
             } else {
                 String::new()
             };
-            let of = first.entry(meta.ino()).or_insert_with(|| name.clone()).clone();
+            let of = first
+                .entry(meta.ino())
+                .or_insert_with(|| name.clone())
+                .clone();
             found.push(format!(
                 "{} {:o} {}:{} {inside} {}",
-                name.display(), meta.mode(), meta.uid(), meta.gid(), of.display()
+                name.display(),
+                meta.mode(),
+                meta.uid(),
+                meta.gid(),
+                of.display()
             ));
             if kind.is_dir() {
                 waiting.push(path);

@@ -23,7 +23,9 @@ async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    server.answer(request.body(Body::from(body.to_owned()))?).await
+    server
+        .answer(request.body(Body::from(body.to_owned()))?)
+        .await
 }
 
 const NOBODY: &str = "/api/v1/workspaces/ws_00000000000000000000000000/files";
@@ -64,17 +66,77 @@ async fn what_is_not_understood_is_refused_by_name() -> Result<()> {
         (get.clone(), "?limit=0", vec![], "", "invalid_query"),
         (get.clone(), "?cursor=%25", vec![], "", "invalid_cursor"),
         (get.clone(), "/search", vec![], "", "invalid_query"),
-        (get.clone(), "/search?query=a&cursor=YQ", vec![], "", "invalid_cursor"),
+        (
+            get.clone(),
+            "/search?query=a&cursor=YQ",
+            vec![],
+            "",
+            "invalid_cursor",
+        ),
         (get.clone(), "/content", vec![], "", "invalid_query"),
-        (get.clone(), "/content?path=a", vec![("range", "bytes=5-2")], "", "invalid_header"),
-        (get.clone(), "/content?path=a", vec![("range", "bytes=0-1,3-4")], "", "invalid_header"),
-        (Method::PUT, "/content?path=a&mode=9", vec![], "", "invalid_query"),
-        (Method::PUT, "/content?path=a", vec![("if-match", "*")], "", "invalid_header"),
-        (Method::PUT, "/content?path=a", vec![("if-none-match", "x")], "", "invalid_header"),
-        (Method::POST, "/append?path=a&offset=-1", vec![], "", "invalid_query"),
-        (Method::POST, "/mkdir", vec![], r#"{"path":"a","owner":1}"#, "unknown_field"),
-        (Method::POST, "/chmod", vec![], r#"{"path":"a","mode":"rwx"}"#, "invalid_body"),
-        (Method::POST, "/move", vec![], r#"{"from":"a"}"#, "invalid_body"),
+        (
+            get.clone(),
+            "/content?path=a",
+            vec![("range", "bytes=5-2")],
+            "",
+            "invalid_header",
+        ),
+        (
+            get.clone(),
+            "/content?path=a",
+            vec![("range", "bytes=0-1,3-4")],
+            "",
+            "invalid_header",
+        ),
+        (
+            Method::PUT,
+            "/content?path=a&mode=9",
+            vec![],
+            "",
+            "invalid_query",
+        ),
+        (
+            Method::PUT,
+            "/content?path=a",
+            vec![("if-match", "*")],
+            "",
+            "invalid_header",
+        ),
+        (
+            Method::PUT,
+            "/content?path=a",
+            vec![("if-none-match", "x")],
+            "",
+            "invalid_header",
+        ),
+        (
+            Method::POST,
+            "/append?path=a&offset=-1",
+            vec![],
+            "",
+            "invalid_query",
+        ),
+        (
+            Method::POST,
+            "/mkdir",
+            vec![],
+            r#"{"path":"a","owner":1}"#,
+            "unknown_field",
+        ),
+        (
+            Method::POST,
+            "/chmod",
+            vec![],
+            r#"{"path":"a","mode":"rwx"}"#,
+            "invalid_body",
+        ),
+        (
+            Method::POST,
+            "/move",
+            vec![],
+            r#"{"from":"a"}"#,
+            "invalid_body",
+        ),
     ] {
         let path = format!("{NOBODY}{rest}");
         let answer = send(&server, (method.clone(), &path), &headers, body).await?;
@@ -104,10 +166,22 @@ async fn a_deleted_workspace_has_no_files() -> Result<()> {
     let deployed = deployed().await?;
     let server = &deployed.server;
     let (session, _) = start(server, &json!({ "task": "answer" })).await?;
-    let found = server.get(&format!("/api/v1/sessions/{session}")).await?.ok();
+    let found = server
+        .get(&format!("/api/v1/sessions/{session}"))
+        .await?
+        .ok();
     let workspace = found.body["session"]["workspace_id"].clone();
-    let path = format!("/api/v1/workspaces/{}", workspace.as_str().unwrap_or_default());
-    let gone = send(server, (Method::DELETE, &format!("{path}?force=true")), &[], "").await?;
+    let path = format!(
+        "/api/v1/workspaces/{}",
+        workspace.as_str().unwrap_or_default()
+    );
+    let gone = send(
+        server,
+        (Method::DELETE, &format!("{path}?force=true")),
+        &[],
+        "",
+    )
+    .await?;
     gone.ok();
     let files = format!("{path}/files");
     for (method, rest) in [(Method::GET, ""), (Method::PUT, "/content?path=a")] {

@@ -55,7 +55,9 @@ async fn waiting(server: &Server) -> Result<(String, String, String)> {
 
 async fn send(server: &Server, session: &str) -> Result<()> {
     let path = format!("/api/v1/sessions/{session}/inputs/inbox");
-    let (status, answer) = server.post(&path, &json!({"data": {"text": "go on"}})).await?;
+    let (status, answer) = server
+        .post(&path, &json!({"data": {"text": "go on"}}))
+        .await?;
     ensure!(status < 300, "{answer}");
     Ok(())
 }
@@ -76,10 +78,16 @@ async fn files_go_in_and_out_of_a_live_workspace_and_a_stopped_one() -> Result<(
             anyhow::Ok(done.stdout)
         }
     };
-    sh("mkdir -p src && echo from-inside > src/a && ln -s a src/link && ln -s /etc src/etc").await?;
+    sh("mkdir -p src && echo from-inside > src/a && ln -s a src/link && ln -s /etc src/etc")
+        .await?;
     ensure!(files(&cli, &["cat", &ws, "src/link"]).await? == "from-inside\n");
-    let refused = cli.run(&["workspace", "files", "ls", &ws, "src/etc"]).await?;
-    ensure!(refused.code == 5 && refused.stderr.contains("file_link_outside"), "{refused:?}");
+    let refused = cli
+        .run(&["workspace", "files", "ls", &ws, "src/etc"])
+        .await?;
+    ensure!(
+        refused.code == 5 && refused.stderr.contains("file_link_outside"),
+        "{refused:?}"
+    );
     let scratch = tempfile::tempdir()?;
     let local = scratch.path().join("project");
     fs::create_dir_all(local.join("deep"))?;
@@ -91,16 +99,33 @@ async fn files_go_in_and_out_of_a_live_workspace_and_a_stopped_one() -> Result<(
         .status()?;
     files(&cli, &["put", &ws, local, "project"]).await?;
     ensure!(sh("sh -c ./project/run.sh && wc -c < project/deep/file").await? == "ran\n300000\n");
-    let seen = cli.json(&["workspace", "files", "stat", &ws, "src/a"]).await?;
-    let revision = seen["file"]["revision"].as_str().context("revision")?.to_owned();
+    let seen = cli
+        .json(&["workspace", "files", "stat", &ws, "src/a"])
+        .await?;
+    let revision = seen["file"]["revision"]
+        .as_str()
+        .context("revision")?
+        .to_owned();
     sh("echo changed > src/a").await?;
     let note = scratch.path().join("note");
     fs::write(&note, "by api")?;
     let note = note.to_str().context("path")?;
     let refused = cli
-        .run(&["workspace", "files", "put", &ws, note, "src/a", "--if-match", &revision])
+        .run(&[
+            "workspace",
+            "files",
+            "put",
+            &ws,
+            note,
+            "src/a",
+            "--if-match",
+            &revision,
+        ])
         .await?;
-    ensure!(refused.code == 5 && refused.stderr.contains("file_changed"), "{refused:?}");
+    ensure!(
+        refused.code == 5 && refused.stderr.contains("file_changed"),
+        "{refused:?}"
+    );
     files(&cli, &["put", &ws, note, "src/a"]).await?;
     ensure!(sh("cat src/a").await? == "by api");
     files(&cli, &["mv", &ws, "src/a", "src/b"]).await?;
@@ -120,7 +145,9 @@ async fn files_go_in_and_out_of_a_live_workspace_and_a_stopped_one() -> Result<(
     files(&cli, &["rm", &ws, "src/b"]).await?;
     let found = files(&cli, &["grep", &ws, "by api"]).await?;
     ensure!(found == "new/note:1:by api\n", "{found}");
-    let found = cli.json(&["workspace", "files", "glob", &ws, "**/file"]).await?;
+    let found = cli
+        .json(&["workspace", "files", "glob", &ws, "**/file"])
+        .await?;
     ensure!(found["items"][0]["path"] == "project/deep/file", "{found}");
     ensure!(machine(&server, &ws).await? == "stopped");
     ensure!(sh("cat new/note && ls src").await? == "by apietc\nlink\n");
@@ -136,7 +163,17 @@ async fn a_parked_workspace_is_read_and_written_and_stays_parked() -> Result<()>
     let scratch = tempfile::tempdir()?;
     let note = scratch.path().join("note");
     fs::write(&note, "while it slept")?;
-    files(&cli, &["put", &ws, note.to_str().context("path")?, "dir/note", "--parents"]).await?;
+    files(
+        &cli,
+        &[
+            "put",
+            &ws,
+            note.to_str().context("path")?,
+            "dir/note",
+            "--parents",
+        ],
+    )
+    .await?;
     ensure!(files(&cli, &["cat", &ws, "dir/note"]).await? == "while it slept");
     ensure!(machine(&server, &ws).await? == "parked");
     ensure!(server.machines().processes().is_empty());

@@ -36,6 +36,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "execs",
         text: include_str!("../../migrations/0005_execs.sql"),
     },
+    Migration {
+        number: 6,
+        name: "files",
+        text: include_str!("../../migrations/0006_files.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use helmr_domain::{Refusal, VersionId, WorkspaceId};
-use helmr_store::worker::{self, CapturedVersion, Captured, Origin, PlacedKind, Want};
+use helmr_store::worker::{self, Captured, CapturedVersion, Origin, PlacedKind, Want};
 use helmr_store::workspaces::{self, CommitEdit, End, Place, State};
 use helmr_store::{Error, sessions};
 

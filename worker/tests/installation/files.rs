@@ -148,33 +148,66 @@ impl Desk {
 
     /// What can be done in any state, done.
     async fn work(&self) -> Result<()> {
-        assert_eq!(self.read("README").await?, (200, "from the image\n".to_owned()));
+        assert_eq!(
+            self.read("README").await?,
+            (200, "from the image\n".to_owned())
+        );
         let made = self.put("notes/a.txt", "first").await?;
-        assert_eq!((&made["kind"], &made["mode"]), (&json!("file"), &json!("0644")));
+        assert_eq!(
+            (&made["kind"], &made["mode"]),
+            (&json!("file"), &json!("0644"))
+        );
         assert_eq!(self.read("/workspace/notes/a.txt").await?.1, "first");
         let revision = made["revision"].as_str().context("revision")?.to_owned();
         let rest = "/content?path=notes/a.txt";
         let (status, _) = self
-            .ask(Method::PUT, rest, &[("if-match", &format!("\"{revision}\""))], "second")
+            .ask(
+                Method::PUT,
+                rest,
+                &[("if-match", &format!("\"{revision}\""))],
+                "second",
+            )
             .await?;
         assert_eq!(status, 200);
         let (status, refused) = self
             .ask(Method::PUT, rest, &[("if-match", &revision)], "third")
             .await?;
-        assert_eq!((status, &refused["error"]["code"]), (409, &json!("file_changed")));
-        ensure!(refused["error"]["details"]["revision"].is_string(), "{refused}");
+        assert_eq!(
+            (status, &refused["error"]["code"]),
+            (409, &json!("file_changed"))
+        );
+        ensure!(
+            refused["error"]["details"]["revision"].is_string(),
+            "{refused}"
+        );
         let (status, refused) = self
             .ask(Method::PUT, rest, &[("if-none-match", "*")], "third")
             .await?;
-        assert_eq!((status, &refused["error"]["code"]), (409, &json!("file_changed")));
+        assert_eq!(
+            (status, &refused["error"]["code"]),
+            (409, &json!("file_changed"))
+        );
         let (status, added) = self
-            .ask(Method::POST, "/append?path=notes/a.txt&offset=6", &[], "+more")
+            .ask(
+                Method::POST,
+                "/append?path=notes/a.txt&offset=6",
+                &[],
+                "+more",
+            )
             .await?;
         assert_eq!((status, &added["file"]["size_bytes"]), (200, &json!(11)));
         let (status, refused) = self
-            .ask(Method::POST, "/append?path=notes/a.txt&offset=6", &[], "+more")
+            .ask(
+                Method::POST,
+                "/append?path=notes/a.txt&offset=6",
+                &[],
+                "+more",
+            )
             .await?;
-        assert_eq!((status, &refused["error"]["code"]), (409, &json!("file_changed")));
+        assert_eq!(
+            (status, &refused["error"]["code"]),
+            (409, &json!("file_changed"))
+        );
         let body = json!({"path": "dir/in/dir", "parents": true}).to_string();
         let json_body = [("content-type", "application/json")];
         let (status, made) = self.ask(Method::POST, "/mkdir", &json_body, body).await?;
@@ -185,17 +218,31 @@ impl Desk {
         assert_eq!(self.names("").await?, ["README", "dir", "notes"]);
         let archive = self
             .site
-            .raw(Method::GET, &self.url("/archive?path=notes"), &[], Body::empty())
+            .raw(
+                Method::GET,
+                &self.url("/archive?path=notes"),
+                &[],
+                Body::empty(),
+            )
             .await?;
         ensure!(archive.1.len() > 1024, "{:?}", archive.0);
         let (status, brought) = self
             .ask(Method::PUT, "/archive?path=copy", &[], archive.1)
             .await?;
-        assert_eq!((status, &brought), (200, &json!({"files": 1, "size_bytes": 11, "left_out": 0})));
-        assert_eq!(self.read("copy/a.txt").await?, (200, "second+more".to_owned()));
+        assert_eq!(
+            (status, &brought),
+            (200, &json!({"files": 1, "size_bytes": 11, "left_out": 0}))
+        );
+        assert_eq!(
+            self.read("copy/a.txt").await?,
+            (200, "second+more".to_owned())
+        );
         let found = self.site.get(&self.url("/glob?pattern=**/*.txt")).await?;
         assert_eq!(found["items"].as_array().map(Vec::len), Some(2), "{found}");
-        let found = self.site.get(&self.url("/search?query=second&limit=1")).await?;
+        let found = self
+            .site
+            .get(&self.url("/search?query=second&limit=1"))
+            .await?;
         assert_eq!(found["items"][0]["path"], "copy/a.txt");
         ensure!(found["next_cursor"].is_string(), "{found}");
         let url = self.url("/content?path=README");
@@ -203,7 +250,10 @@ impl Desk {
             .site
             .raw(Method::GET, &url, &[("range", "bytes=5-7")], Body::empty())
             .await?;
-        assert_eq!((parts.status.as_u16(), bytes.as_slice()), (206, &b"the"[..]));
+        assert_eq!(
+            (parts.status.as_u16(), bytes.as_slice()),
+            (206, &b"the"[..])
+        );
         assert_eq!(parts.headers["content-range"], "bytes 5-7/15");
         let tag = parts.headers["etag"].to_str()?.to_owned();
         let (parts, _) = self
@@ -218,7 +268,10 @@ impl Desk {
     /// What [`Self::work`] left.
     async fn check(&self) -> Result<()> {
         assert_eq!(self.names("").await?, ["README", "copy", "dir", "notes"]);
-        assert_eq!(self.read("notes/a.txt").await?, (200, "second+more".to_owned()));
+        assert_eq!(
+            self.read("notes/a.txt").await?,
+            (200, "second+more".to_owned())
+        );
         assert_eq!(self.names("dir").await?, ["dir/in"]);
         Ok(())
     }
@@ -259,16 +312,27 @@ async fn files_of_a_stopped_machine_are_worked_on_and_are_its_versions() -> Resu
     assert_ne!(before, after);
     let old = format!("?path=&version={}", before.as_str().context("version")?);
     let listed = desk.site.get(&desk.url(&old)).await?;
-    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(
+        listed["items"].as_array().map(Vec::len),
+        Some(1),
+        "{listed}"
+    );
     // Moved and removed without a machine too.
     let json_body = [("content-type", "application/json")];
     let body = json!({"from": "copy", "to": "moved"}).to_string();
     let (status, _) = desk.ask(Method::POST, "/move", &json_body, body).await?;
     assert_eq!(status, 200);
-    let gone = desk.ask(Method::DELETE, "?path=dir", &[], Body::empty()).await?;
+    let gone = desk
+        .ask(Method::DELETE, "?path=dir", &[], Body::empty())
+        .await?;
     assert_eq!(gone.1["error"]["code"], "directory_not_empty");
     let gone = desk
-        .ask(Method::DELETE, "?path=dir&recursive=true", &[], Body::empty())
+        .ask(
+            Method::DELETE,
+            "?path=dir&recursive=true",
+            &[],
+            Body::empty(),
+        )
         .await?;
     assert_eq!(gone, (204, Value::Null));
     assert_eq!(desk.names("").await?, ["README", "moved", "notes"]);
@@ -288,12 +352,17 @@ async fn files_are_moved_and_removed_in_a_live_machine() -> Result<()> {
     let json_body = [("content-type", "application/json")];
     let body = json!({"from": "a/b", "to": "README"}).to_string();
     let (status, refused) = desk.ask(Method::POST, "/move", &json_body, body).await?;
-    assert_eq!((status, &refused["error"]["code"]), (409, &json!("file_exists")));
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (409, &json!("file_exists"))
+    );
     let body = json!({"from": "a/b", "to": "README", "overwrite": true}).to_string();
     let (status, _) = desk.ask(Method::POST, "/move", &json_body, body).await?;
     assert_eq!(status, 200);
     assert_eq!(desk.read("README").await?.1, "1");
-    let gone = desk.ask(Method::DELETE, "?path=a", &[], Body::empty()).await?;
+    let gone = desk
+        .ask(Method::DELETE, "?path=a", &[], Body::empty())
+        .await?;
     assert_eq!(gone.0, 204);
     assert_eq!(desk.names("").await?, ["README"]);
     Ok(())
@@ -377,7 +446,10 @@ async fn bytes_that_end_early_change_nothing() -> Result<()> {
             let cut = Err(std::io::Error::other("cut"));
             let body = Body::from_stream(futures_util::stream::iter([piece, cut]));
             let (status, refused) = desk.ask(Method::PUT, "/content?path=f", &[], body).await?;
-            assert_eq!((status, &refused["error"]["code"]), (400, &json!("invalid_body")));
+            assert_eq!(
+                (status, &refused["error"]["code"]),
+                (400, &json!("invalid_body"))
+            );
         }
         assert_eq!(desk.read("f").await?, (200, "old".to_owned()));
         let large = "l".repeat(3 << 20);

@@ -69,7 +69,12 @@ mod tests {
 
     #[test]
     fn modes_are_octal() {
-        for (text, mode) in [("644", 0o644), ("0644", 0o644), ("0o4755", 0o4755), ("0", 0)] {
+        for (text, mode) in [
+            ("644", 0o644),
+            ("0644", 0o644),
+            ("0o4755", 0o4755),
+            ("0", 0),
+        ] {
             assert_eq!(text.parse(), Ok(Mode(mode)), "{text}");
         }
         for text in ["", "u+x", "8", "17777", "+644", "0x1ff", "-1"] {

@@ -54,15 +54,15 @@ impl Edit<'_> {
         };
         let old = entries(base, None).filter(|item| !matches!(item, Ok((path, _)) if gone(path)));
         let moving: Stream<'_> = match &moved {
-            Some((from, to)) => Box::new(entries(base, Some(from)).map(move |item| {
-                let (path, entry) = item?;
-                Ok((renamed(&path, from, to), entry))
-            })),
+            Some((from, to)) => Box::new(
+                entries(base, Some(from))
+                    .map(move |item| item.map(|(path, entry)| (renamed(&path, from, to), entry))),
+            ),
             None => Box::new(std::iter::empty()),
         };
         let new = put
             .into_iter()
-            .map(|(path, planned)| Ok((path, planned.entry)));
+            .map(|(path, planned)| Ok::<_, Error>((path, planned.entry)));
         let merged = Merged {
             // The later stream has the last word.
             streams: [
@@ -152,7 +152,10 @@ impl Groups {
 
     /// The entry to write at `path`, where `entry` was found.
     fn entry(&self, path: Path, entry: Entry) -> Entry {
-        let group = self.by_path.get(&path).and_then(|index| self.all.get(*index));
+        let group = self
+            .by_path
+            .get(&path)
+            .and_then(|index| self.all.get(*index));
         let path = path.into_bytes();
         let Some(group) = group else {
             return Entry { path, ..entry };
@@ -183,7 +186,7 @@ impl Groups {
 /// The entries of a tree, or of one directory or file in it, with their paths.
 fn entries<'s>(base: &'s Stored, only: Option<&'s Path>) -> Stream<'s> {
     let found = base.entries_from(only.unwrap_or(&Path::root()));
-    let paired = found.map(|entry| {
+    let paired = found.map(|entry| -> Result<(Path, Entry), Error> {
         let entry = entry?;
         Ok((Path::of(entry.path.clone()), entry))
     });

@@ -110,7 +110,8 @@ impl Unpack for Edit<'_> {
         if !is_zero(&first) {
             self.pack.last_number += 1;
             planned.packed = Some(self.pack.last_number);
-            let offset = u32::try_from(self.pack.bytes.len()).map_err(|_| crate::Error::Abandoned)?;
+            let offset =
+                u32::try_from(self.pack.bytes.len()).map_err(|_| crate::Error::Abandoned)?;
             self.pack.waiting.push(Waiting {
                 path: target.clone(),
                 number: self.pack.last_number,
@@ -150,7 +151,11 @@ impl Unpack for Edit<'_> {
         }
         self.check_parent(&place, true)?;
         // To the first of several names that the archive itself brought.
-        let of = match self.put.get(&target).and_then(|planned| planned.link_of.clone()) {
+        let of = match self
+            .put
+            .get(&target)
+            .and_then(|planned| planned.link_of.clone())
+        {
             Some(first) => first,
             None => target,
         };

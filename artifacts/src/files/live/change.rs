@@ -41,12 +41,15 @@ impl Live {
             match make(dir.as_fd(), name, &target, mode.unwrap_or(NEW_DIRECTORY)) {
                 // Somebody was faster.
                 Err(Error::Exists { .. }) if parents => {
-                    return Err(Error::Unstable { path: target.clone() });
+                    return Err(Error::Unstable {
+                        path: target.clone(),
+                    });
                 }
                 made => made?,
             }
-            info_at(dir.as_fd(), name, target.clone())?
-                .ok_or_else(|| Error::Unstable { path: target.clone() })
+            info_at(dir.as_fd(), name, target.clone())?.ok_or_else(|| Error::Unstable {
+                path: target.clone(),
+            })
         })
     }
 
@@ -103,12 +106,15 @@ impl Live {
             };
             rustix::fs::renameat_with(&from_dir, from_name, &to_dir, to_name, flags).map_err(
                 |error| match error {
-                    Errno::NOENT => Error::Unstable { path: source.clone() },
+                    Errno::NOENT => Error::Unstable {
+                        path: source.clone(),
+                    },
                     error => Error::os("move", &target)(error),
                 },
             )?;
-            info_at(to_dir.as_fd(), to_name, target.clone())?
-                .ok_or_else(|| Error::Unstable { path: target.clone() })
+            info_at(to_dir.as_fd(), to_name, target.clone())?.ok_or_else(|| Error::Unstable {
+                path: target.clone(),
+            })
         })
     }
 
@@ -117,12 +123,7 @@ impl Live {
     /// # Errors
     /// `NotFound`, `NotEmpty`, `Changed`, `InvalidPath` for the root, `Outside`; `Unstable` if a directory is filled faster
     /// than it is emptied.
-    pub fn remove(
-        &self,
-        path: &Path,
-        recursive: bool,
-        condition: &Condition,
-    ) -> Result<(), Error> {
+    pub fn remove(&self, path: &Path, recursive: bool, condition: &Condition) -> Result<(), Error> {
         steady(|| {
             let (target, there) = find(self, path, Last::Keep)?;
             let Some(info) = there else {

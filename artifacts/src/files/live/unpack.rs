@@ -72,7 +72,8 @@ impl Unpack for Unpacking<'_, '_> {
         }
         staged.finish_unsynced()?;
         for (name, value) in &dress.xattrs {
-            match rustix::fs::fsetxattr(staged.file(), name.as_slice(), value, XattrFlags::empty()) {
+            match rustix::fs::fsetxattr(staged.file(), name.as_slice(), value, XattrFlags::empty())
+            {
                 // A file system without attributes keeps none.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
                 Err(error) => return Err(Error::os("set the attributes of", path)(error)),
@@ -144,7 +145,11 @@ impl Live {
     ) -> Result<(), Error> {
         steady(|| {
             let (target, there) = find(self, path, Last::Keep)?;
-            if target.is_root() || there.as_ref().is_some_and(|info| info.kind == Kind::Directory) {
+            if target.is_root()
+                || there
+                    .as_ref()
+                    .is_some_and(|info| info.kind == Kind::Directory)
+            {
                 return Err(Error::IsDirectory { path: target });
             }
             self.make_parents(&target)?;
@@ -152,12 +157,14 @@ impl Live {
             let dir = dir.as_fd();
             if there.is_none() {
                 return make(dir, name).map_err(|error| match error {
-                    Errno::EXIST => Error::Unstable { path: target.clone() },
+                    Errno::EXIST => Error::Unstable {
+                        path: target.clone(),
+                    },
                     error => Error::os("make", &target)(error),
                 });
             }
-            let beside = beside(dir, &|name: &[u8]| make(dir, name))
-                .map_err(Error::os("make", &target))?;
+            let beside =
+                beside(dir, &|name: &[u8]| make(dir, name)).map_err(Error::os("make", &target))?;
             rustix::fs::renameat(dir, beside.as_str(), dir, name).map_err(|error| {
                 rustix::fs::unlinkat(dir, beside.as_str(), AtFlags::empty()).ok();
                 Error::os("replace", &target)(error)

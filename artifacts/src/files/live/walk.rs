@@ -124,8 +124,8 @@ impl Found for Seen<'_> {
                     }
                 }
                 if let Ok(Some(file)) = beneath::open_file(self.dir, self.name) {
-                    extra.xattrs = beneath::xattrs(file)
-                        .map_err(Error::os("read the attributes of", path))?;
+                    extra.xattrs =
+                        beneath::xattrs(file).map_err(Error::os("read the attributes of", path))?;
                 }
             }
             FileType::Directory => {
@@ -143,8 +143,7 @@ impl Found for Seen<'_> {
         match beneath::open_file(self.dir, self.name) {
             Ok(Some(file)) => {
                 // Another file may stand under the name by now.
-                self.facts =
-                    beneath::look_at(&file).map_err(Error::os("stat", &self.info.path))?;
+                self.facts = beneath::look_at(&file).map_err(Error::os("stat", &self.info.path))?;
                 self.info = Info::live(self.info.path.clone(), &self.facts, None);
                 Ok(Some(Content::Live(File::from(file))))
             }

@@ -172,8 +172,9 @@ impl Live {
             let (dir, name) = self.parent(&target)?;
             self.dress(dir.as_fd(), name, &target, staged, put)?;
             self.name(dir.as_fd(), name, &target, staged, &put.condition)?;
-            info_at(dir.as_fd(), name, target.clone())?
-                .ok_or_else(|| Error::Unstable { path: target.clone() })
+            info_at(dir.as_fd(), name, target.clone())?.ok_or_else(|| Error::Unstable {
+                path: target.clone(),
+            })
         })
     }
 

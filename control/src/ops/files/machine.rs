@@ -86,7 +86,9 @@ async fn exchange(
     let head = serde_json::to_vec(request).map_err(|error| ApiError::internal(&error))?;
     let path = format!("/v1/files/{}", subject.workspace);
     let hub = &subject.control.hub;
-    let answered = hub.stream(worker, &path, framed(&head, bytes), SILENCE).await;
+    let answered = hub
+        .stream(worker, &path, framed(&head, bytes), SILENCE)
+        .await;
     let body = answered.map_err(|error| refused(&error))?;
     unframed(body).await.map_err(|error| lost(&error))
 }

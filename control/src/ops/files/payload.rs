@@ -50,7 +50,8 @@ impl Payload {
                 kept.extend_from_slice(&data);
             }
         }
-        let first = futures_util::stream::once(async move { Ok::<_, axum::Error>(kept.into()) });
+        let first =
+            futures_util::stream::once(async move { Ok::<Bytes, axum::Error>(kept.into()) });
         let all = first.chain(body.into_data_stream());
         Ok(Self::Once(Body::from_stream(all)))
     }

@@ -1,7 +1,5 @@
 //! Files in a captured tree: read from it, and changed by making another one of it.
 
-use std::io::Read;
-
 use axum::body::Body;
 use helmr_api::error::Code;
 use helmr_api::worker::files::{Change, Look};
@@ -30,7 +28,7 @@ fn opening(
     subject: &Subject<'_>,
     manifest: &str,
     mount: &str,
-) -> Result<impl FnOnce() -> Result<Stored, Refusal> + Send + 'static, ApiError> {
+) -> Result<impl FnOnce() -> Result<Stored, Refusal> + Send + use<>, ApiError> {
     let control = subject.control;
     let id: ManifestId = manifest
         .parse()
@@ -225,7 +223,7 @@ pub(super) fn sent(subject: &Subject<'_>, kept: &Kept) -> Body {
         works
             .run(move || {
                 // A body that is cut is a failure at its other end.
-                if std::io::copy(&mut reader.by_ref(), &mut out).is_ok() {
+                if std::io::copy(&mut reader, &mut out).is_ok() {
                     drop(out.finish());
                 }
                 Ok(())

@@ -73,7 +73,9 @@ pub(super) async fn put(
         parents: arguments.parents.then_some(true),
     };
     let answer = if piped {
-        client.write_file(workspace, &query, &condition, stdin()).await?
+        client
+            .write_file(workspace, &query, &condition, stdin())
+            .await?
     } else {
         let failed = |error: io::Error| {
             CommandError::usage(format!("read {}", arguments.from.display())).because(&error)
@@ -86,7 +88,9 @@ pub(super) async fn put(
             query.mode = mode_of(&arguments.from).map_err(failed)?;
         }
         let bytes = progress::moving(source.size_bytes(), "Uploading", source.open());
-        client.write_file(workspace, &query, &condition, bytes).await?
+        client
+            .write_file(workspace, &query, &condition, bytes)
+            .await?
     };
     context
         .output
@@ -221,9 +225,8 @@ pub(super) async fn get(
             }
         }
     };
-    let failed = |error: io::Error| {
-        CommandError::failed(format!("write {}", to.display())).because(&error)
-    };
+    let failed =
+        |error: io::Error| CommandError::failed(format!("write {}", to.display())).because(&error);
     if is_directory {
         tokio::fs::create_dir_all(&to).await.map_err(failed)?;
         unpack(bytes, &to).await.map_err(failed)
@@ -234,9 +237,8 @@ pub(super) async fn get(
 
 /// A file is whole or not there: it gets its name when its last byte has come.
 async fn save(mut bytes: Incoming, mode: Mode, to: &Path) -> Result<(), CommandError> {
-    let failed = |error: io::Error| {
-        CommandError::failed(format!("write {}", to.display())).because(&error)
-    };
+    let failed =
+        |error: io::Error| CommandError::failed(format!("write {}", to.display())).because(&error);
     let dir = match to.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         Some(_) | None => Path::new("."),

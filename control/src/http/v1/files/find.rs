@@ -58,7 +58,9 @@ pub(crate) async fn search_files(
     let subject = subject(&control, &caller, workspace);
     let reply = files::look(&subject, query.version, look).await?;
     let found: Found = read_head(&reply.head)?;
-    let next = found.next.map(|next| format!("{}:{}", next.line, next.path));
+    let next = found
+        .next
+        .map(|next| format!("{}:{}", next.line, next.path));
     Ok(Json(Page {
         items: found.items,
         next_cursor: next.as_deref().map(cursor::opaque),
@@ -77,9 +79,8 @@ fn place(cursor: Option<&str>) -> Result<Option<Place>, ApiError> {
         })
     })
     .map(|place| {
-        place.ok_or_else(|| {
-            ApiError::new(Code::InvalidCursor, "the cursor is not one of this list")
-        })
+        place
+            .ok_or_else(|| ApiError::new(Code::InvalidCursor, "the cursor is not one of this list"))
     })
     .transpose()
 }

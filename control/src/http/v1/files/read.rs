@@ -9,9 +9,7 @@ use helmr_api::http::files::{File, FileAnswer, ListFiles, PathText, ReadFile, St
 use helmr_api::http::page::Page;
 use helmr_api::worker::files::{FilesPage, Look, Reading};
 use helmr_domain::WorkspaceId;
-use http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -151,7 +149,10 @@ pub(super) fn page<T: DeserializeOwned>(head: &[u8]) -> Result<Page<T>, ApiError
 /// Reads the path behind which a list goes on.
 pub(super) fn after(cursor: Option<&str>) -> Result<Option<PathText>, ApiError> {
     let after: Option<PathText> = cursor::read(cursor)?;
-    if after.as_ref().is_some_and(|path| path.as_bytes().is_empty()) {
+    if after
+        .as_ref()
+        .is_some_and(|path| path.as_bytes().is_empty())
+    {
         return Err(ApiError::new(
             Code::InvalidCursor,
             "the cursor is not one of this list",
