@@ -69,7 +69,7 @@ pub fn glob(
     (limit, until): (usize, Instant),
 ) -> Result<Page<Info>, Error> {
     let (base, _) = find(tree, dir, Last::Follow)?;
-    let mut page = Page {
+    let mut page: Page<Info> = Page {
         items: Vec::new(),
         next: None,
     };

@@ -117,7 +117,7 @@ fn looking_for_what_is_wanted_reads_only_what_may_be() -> Result<()> {
     // queued is counted through, in the order of its index.
     check(
         "worker::place::snapshot::WANTED",
-        &["q", "x", "wanting", "l", "h", "(subquery-13)"],
+        &["q", "x", "wanting", "l", "h", "(subquery-14)"],
     )
 }
 

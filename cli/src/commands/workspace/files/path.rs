@@ -19,7 +19,7 @@ pub(super) fn outside(path: &PathText) -> OsString {
 /// What must be so before a file is changed.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-pub struct Condition {
+pub(super) struct Condition {
     /// Only if the file has this revision
     #[arg(long, value_name = "REVISION")]
     if_match: Option<String>,
