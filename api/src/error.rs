@@ -209,6 +209,8 @@ codes! {
     FileUnstable = "file_unstable", Conflict;
     /// The workspace's disk is full.
     DiskFull = "disk_full", Conflict;
+    /// There is no machine that could be forked, or more in it than a fork takes along.
+    ForkUnavailable = "fork_unavailable", Conflict;
     /// The state of the object does not allow it.
     InvalidState = "invalid_state", Conflict;
 
@@ -250,6 +252,10 @@ codes! {
     WorkerUnavailable = "worker_unavailable", Unavailable;
     /// The workspace's files were on their way to another place: nothing was changed.
     FilesMoving = "files_moving", Unavailable;
+    /// Its machine did not become live in time, or could not be made.
+    WorkspaceNotLive = "workspace_not_live", Unavailable;
+    /// The machine could not be copied.
+    ForkFailed = "fork_failed", Unavailable;
     ShuttingDown = "shutting_down", Unavailable;
 }
 

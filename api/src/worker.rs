@@ -6,6 +6,8 @@
 
 pub mod files;
 
+use std::collections::BTreeMap;
+
 use helmr_domain::{
     CheckpointId, DeploymentId, ExecId, MaterializationId, RunId, SessionId, VersionId, WaitId,
     WorkerId, WorkspaceId,
@@ -97,10 +99,16 @@ pub struct Assignment {
     pub runs: Vec<RunAssignment>,
     #[serde(default)]
     pub execs: Vec<ExecAssignment>,
+    /// Copies of the machine to make, each once.
+    #[serde(default)]
+    pub forks: Vec<ForkOrder>,
     /// Base64 of the environment's data key, with which everything that leaves the worker is sealed. Secret.
     pub data_key: String,
     /// After how long without runs and activity the machine stops.
     pub auto_stop_after_ms: u64,
+    /// How long from when this was written the machine stays live although nothing in it runs.
+    #[serde(default)]
+    pub keep_ms: u64,
     pub want: Want,
 }
 
@@ -132,6 +140,48 @@ pub struct MachineAssignment {
     /// Of the image; empty: root.
     pub user: String,
     pub origin: Origin,
+    /// Of a machine that is a copy: what runs are called inside, and which run is meant; null: nobody's any more.
+    #[serde(default)]
+    pub names: BTreeMap<String, Option<RunId>>,
+}
+
+/// A copy of a live machine: memory and files as they stand, as a parked machine of another workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkOrder {
+    pub workspace_id: WorkspaceId,
+    pub materialization_id: MaterializationId,
+    pub checkpoint_id: CheckpointId,
+}
+
+/// `…/forked`: a copy's memory and files are durable, and the machine stands still until this is answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Forked {
+    pub workspace_id: WorkspaceId,
+    #[serde(rename = "copy_id")]
+    pub materialization_id: MaterializationId,
+    pub checkpoint_id: CheckpointId,
+    pub checkpoint_size_bytes: u64,
+    pub runtime_identity: String,
+    pub version: CapturedVersion,
+    pub timings_ms: Timings,
+}
+
+/// `…/fork_failed`: there is no copy, and nothing of it is left.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForkFailed {
+    pub workspace_id: WorkspaceId,
+    pub message: String,
+}
+
+/// `POST /worker/v1/forks/settle`: whether a copy that was found was committed. If it was not, it never will be.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SettleFork {
+    pub materialization_id: MaterializationId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkSettled {
+    pub made: bool,
 }
 
 /// What a machine comes from.

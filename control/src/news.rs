@@ -78,6 +78,7 @@ impl News {
             | Hint::Log(_)
             | Hint::Exec(_)
             | Hint::PublicToken(_)
+            | Hint::Workspace(_)
             | Hint::Timer { .. }
             | Hint::Queue => None,
         };

@@ -97,6 +97,12 @@ impl From<Refusal> for ApiError {
                 Code::ExternalIdTaken,
                 Some(json!({ "workspace_id": workspace_id })),
             ),
+            Refusal::NothingToFork { .. } => (Code::ForkUnavailable, None),
+            Refusal::ForkTooLarge { records, limit } => (
+                Code::ForkUnavailable,
+                Some(json!({ "records": records, "limit": limit })),
+            ),
+            Refusal::ForkOver => (Code::InvalidState, None),
             Refusal::NoDeployment => (Code::TaskNotFound, None),
             Refusal::DeploymentNotReady => (Code::DeploymentNotReady, None),
             Refusal::SecretMissing { names } => {

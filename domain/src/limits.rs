@@ -21,6 +21,8 @@ pub const STOP_WAKE_LIMIT: Duration = Duration::from_secs(60);
 pub const AUTO_STOP_AFTER: Duration = Duration::from_secs(300);
 /// The longest a workspace may ask for instead.
 pub const AUTO_STOP_LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// Records of all its sessions that a live fork takes along.
+pub const FORK_RECORDS: u64 = 50_000;
 pub const WORKER_LOST_AFTER: Duration = Duration::from_secs(120);
 /// CPU is a quota: a worker takes this many times what it has.
 pub const CPU_OVERCOMMIT: u64 = 8;

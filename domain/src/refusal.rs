@@ -55,6 +55,14 @@ pub enum Refusal {
     /// `workspace_id`: the one that has it, if that can still be told.
     #[error("another workspace has the external id")]
     ExternalIdTaken { workspace_id: Option<WorkspaceId> },
+    /// There is no machine that could be forked, or it is about to end.
+    #[error("the workspace has no machine to fork: {why}")]
+    NothingToFork { why: String },
+    #[error("its sessions hold {records} records, and a live fork takes {limit} along at most")]
+    ForkTooLarge { records: u64, limit: u64 },
+    /// The fork was made otherwise, given up or asked for anew.
+    #[error("the fork is not asked for any more")]
+    ForkOver,
     #[error("no deployment of the environment is promoted")]
     NoDeployment,
     #[error("the deployment is not deployed")]

@@ -26,6 +26,12 @@ impl Refusal {
         }
     }
 
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
     /// Something that is not the caller's fault.
     #[must_use]
     pub fn internal(cause: impl Into<String>) -> Self {

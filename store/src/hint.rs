@@ -23,6 +23,8 @@ pub enum Hint {
     Log(RunId),
     /// An exec changed, or there is more of its output.
     Exec(ExecId),
+    /// The machine of a workspace changed, or is asked for.
+    Workspace(WorkspaceId),
     /// A timer was armed: the earliest one may be an earlier one.
     Timer { clock: Clock, due_at: Timestamp },
     /// A public access token was revoked.

@@ -16,6 +16,7 @@ mod page;
 pub mod blobs;
 pub mod deployments;
 pub mod events;
+pub mod forks;
 pub mod idempotency;
 pub mod images;
 pub mod inline;

@@ -27,6 +27,7 @@ pub use registry::{
     Auth, Register, Registered, Report, Worker, connected, disconnected, find_by_credential, get,
     list, page, register,
 };
+pub(crate) use report::fenced as fenced_machine;
 pub use report::{
     Captured, CapturedVersion, Failed, MachineFence, MachineReport, Parked, Stopped,
     machine_failed, machine_live, machine_parked, machine_parking, machine_stopped,

@@ -1,10 +1,12 @@
 //! Workspaces: durable files, and the lease of the machine in which they live.
 
 mod attach;
+mod copy;
 mod create;
 mod end;
 mod files;
 mod list;
+mod materialize;
 mod read;
 mod recover;
 mod row;
@@ -20,11 +22,14 @@ use serde_json::Value;
 
 use crate::idempotency::Idempotency;
 
-pub(crate) use attach::{attach, check_usable, touch};
+pub(crate) use attach::{attach, check_usable, not_active, touch};
+pub(crate) use copy::{CopiedVersion, CopyOf, copy, find_in, version_in};
 pub use create::create;
-pub(crate) use create::{New, insert};
-pub use end::{delete, stop};
+pub(crate) use create::{New, check_free, insert};
+pub use end::{archive, delete, stop, unarchive};
 pub use files::{CommitEdit, Files, Place, begin_change, commit_edit, locate};
+pub use materialize::materialize;
+pub(crate) use materialize::{Asked, kept_until, machine_ended, machine_is_live, wants_machine};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;
 pub use recover::recover;
@@ -52,6 +57,8 @@ pub struct Workspace {
     pub created_at: Timestamp,
     pub epoch: Epoch,
     pub placement_reason: Option<String>,
+    /// Since when a machine is asked for, if there is none that is live.
+    pub machine_wanted_at: Option<Timestamp>,
     /// The live or parked machine, or the last one if it is over.
     pub machine: Option<Machine>,
 }

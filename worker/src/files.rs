@@ -16,6 +16,7 @@ use helmr_artifacts::files::{self, Error, Live, Staged, Unpacking};
 use helmr_domain::{MaterializationId, WorkspaceId};
 use helmr_files::{Broken, Refusal, Reply, incoming};
 use helmr_machine::Driver;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::base::Base;
@@ -84,11 +85,22 @@ impl<D: Driver> Work<D> {
             .map_err(|_| moving("the machine is on its way to another state"))?;
         match *turn {
             Holder::Live(machine) if machine == self.machine => Ok((turn, Machine::Live)),
+            Holder::Nobody if self.is_parked() && !self.is_made() => {
+                // A copy of a machine that nobody has woken yet.
+                Err(moving("the files of the machine are not made here yet")
+                    .with_details(json!({ "in_version": true })))
+            }
             Holder::Nobody if self.is_parked() => Ok((turn, Machine::Parked)),
             Holder::Live(_) | Holder::Nobody => {
                 Err(moving("the machine is not on this worker any more"))
             }
         }
+    }
+
+    /// Whether the workspace's directory was ever filled.
+    fn is_made(&self) -> bool {
+        let directory = self.base.directory.workspace(self.workspace_id);
+        directory.state().exists() && directory.tree().exists()
     }
 
     fn is_parked(&self) -> bool {
@@ -99,6 +111,7 @@ impl<D: Driver> Work<D> {
                 | Phase::Live { .. }
                 | Phase::Parking { .. }
                 | Phase::Restoring { .. }
+                | Phase::Forked { .. }
                 | Phase::Stopping => return false,
             };
             let directory = self.base.directory.machine(self.machine);
@@ -115,6 +128,7 @@ impl<D: Driver> Work<D> {
                 Phase::Starting
                 | Phase::Parked { .. }
                 | Phase::Restoring { .. }
+                | Phase::Forked { .. }
                 | Phase::Stopping => false,
             });
             if whole {

@@ -13,6 +13,7 @@ mod identity;
 
 mod client;
 mod connect;
+mod copies;
 mod report;
 mod serve;
 

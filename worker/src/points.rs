@@ -27,6 +27,15 @@ pub const CRASH_POINTS: &[&str] = &[
     "worker.wake.after_hello",
     // The control plane knows; the image is not yet deleted and nothing is delivered.
     "worker.wake.after_live",
+    // A copy is being made: the machine stands still.
+    "worker.fork.after_pause",
+    "worker.fork.after_capture",
+    "worker.fork.after_checkpoint",
+    // The copy is there for everyone; the machine still stands.
+    "worker.fork.after_commit",
+    "worker.fork.after_resume",
+    // Whether a copy that was found is one was said, and nothing was done about it.
+    "worker.fork.after_settle",
     // The outcome was handed to the guest's channel.
     "worker.deliver.after_send",
     // The guest has the outcome; the control plane does not know.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use helmr_api::worker::{
     Call, CallAnswer, CapturedVersion, Delivered, ExecEnded, ExecInput, ExecOutput, ExecReport,
-    Files, FindSeed, Finish, Finished, InputTaken, MachineFailed, MachineReport, Nothing, Output,
-    Parked, PutSeed, RunInput, RunReport, Seed, WantInput,
+    Files, FindSeed, Finish, Finished, ForkFailed, Forked, InputTaken, MachineFailed,
+    MachineReport, Nothing, Output, Parked, PutSeed, RunInput, RunReport, Seed, WantInput,
 };
 use helmr_domain::{ExecId, MaterializationId, RunId, WaitId, WorkspaceId};
 use serde::Serialize;
@@ -59,6 +59,22 @@ impl Reports {
             version: Some(version),
         };
         self.machine("version", files).await
+    }
+
+    pub(crate) async fn forked(&self, forked: Forked) -> Result<(), Failure> {
+        self.machine("forked", forked).await
+    }
+
+    pub(crate) async fn fork_failed(
+        &self,
+        workspace_id: WorkspaceId,
+        message: String,
+    ) -> Result<(), Failure> {
+        let failed = ForkFailed {
+            workspace_id,
+            message,
+        };
+        self.machine("fork_failed", failed).await
     }
 
     pub(crate) async fn failed(&self, failed: MachineFailed) -> Result<(), Failure> {

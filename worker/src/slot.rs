@@ -7,6 +7,7 @@
 mod adopted;
 mod ending;
 mod execs;
+mod fork;
 mod launch;
 mod live;
 mod machine;
@@ -31,6 +32,7 @@ use crate::client::Failure;
 use crate::directive::Directive;
 use crate::directory::MachineDir;
 use crate::record::{Phase, Record};
+use crate::relay::Names;
 use crate::report::Reports;
 use crate::turns::{Holder, Turn};
 use crate::workspace::Workspace;
@@ -113,6 +115,7 @@ impl<D: Driver> Slot<D> {
                 epoch: self.epoch,
                 attempt: last_attempt(&machine_dir),
                 phase: Phase::Starting,
+                names: self.names(&machine_dir),
             },
         };
         Some(Tenure {
@@ -130,7 +133,23 @@ impl<D: Driver> Slot<D> {
             launches: Launches::default(),
             turn: Some(turn),
             released: Arc::default(),
+            copying: None,
         })
+    }
+}
+
+impl<D> Slot<D> {
+    /// What runs are called inside a machine that is assigned: what the control plane says, and what was found out here.
+    fn names(&self, directory: &MachineDir) -> Names {
+        let assigned = self.directive.borrow();
+        let assigned = assigned.assignment.as_ref();
+        let names = assigned.map(|assignment| assignment.machine.names.clone());
+        let names = Names::new(names.unwrap_or_default());
+        match Record::read(directory) {
+            Ok(Some(before)) if !names.is_empty() => names.with(&before.names),
+            // An unreadable record was told of where its attempt was looked for.
+            Ok(_) | Err(_) => names,
+        }
     }
 }
 
@@ -161,6 +180,8 @@ pub(crate) struct Tenure<D> {
     turn: Option<Turn>,
     /// The lease is being given up: that it is lost is the expected, and the rest is cleaning.
     released: Arc<AtomicBool>,
+    /// The copy that is being made.
+    copying: Option<Record>,
 }
 
 impl<D: Driver> Tenure<D> {

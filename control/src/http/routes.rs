@@ -142,6 +142,11 @@ fn api() -> OpenApiRouter<Control> {
             v1::workspaces::end::delete_workspace
         ))
         .routes(routes!(v1::workspaces::end::stop_workspace))
+        .routes(routes!(v1::workspaces::end::archive_workspace))
+        .routes(routes!(v1::workspaces::end::unarchive_workspace))
+        .routes(routes!(v1::workspaces::materialize::materialize_workspace))
+        .routes(routes!(v1::workspaces::materialize::connect_workspace))
+        .routes(routes!(v1::workspaces::fork::fork_workspace))
         .routes(routes!(v1::workspaces::recover::recover_workspace))
         .routes(routes!(v1::workspaces::versions::list_workspace_versions))
         .routes(routes!(v1::workspaces::versions::get_workspace_version))

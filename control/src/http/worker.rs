@@ -3,6 +3,7 @@
 mod caller;
 mod connect;
 mod execs;
+mod forks;
 mod machines;
 mod membership;
 mod runs;
@@ -48,6 +49,15 @@ pub(super) fn router() -> Router<Control> {
             "/worker/v1/machines/{workspace}/version",
             post(machines::version),
         )
+        .route(
+            "/worker/v1/machines/{workspace}/forked",
+            post(forks::forked),
+        )
+        .route(
+            "/worker/v1/machines/{workspace}/fork_failed",
+            post(forks::fork_failed),
+        )
+        .route("/worker/v1/forks/settle", post(forks::settle))
         .route("/worker/v1/runs/{run}/input", post(runs::input))
         .route("/worker/v1/runs/{run}/started", post(runs::started))
         .route("/worker/v1/runs/{run}/calls", post(runs::call))

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use helmr_api::worker as wire;
 use helmr_domain::{Duration, Timestamp, wait};
+use helmr_store::forks::Order;
 use helmr_store::worker::{AssignedRun, Assignment, Origin, Want};
 
 use crate::{ApiError, Control};
@@ -36,6 +37,7 @@ pub(crate) async fn write(
             env: spec.env,
             user: spec.user,
             origin: origin(assignment.machine.origin),
+            names: assignment.machine.names.0,
         },
         runs: assignment
             .runs
@@ -47,13 +49,25 @@ pub(crate) async fn write(
             .into_iter()
             .map(|exec| super::execs::assign(&environment, exec))
             .collect::<Result<_, _>>()?,
+        forks: assignment.forks.into_iter().map(fork).collect(),
         data_key: STANDARD.encode(environment.key.expose()),
         auto_stop_after_ms: millis(assignment.auto_stop_after),
+        keep_ms: assignment
+            .keep_until
+            .map_or(0, |until| millis(until.since(now))),
         want: match assignment.want {
             Want::Live => wire::Want::Live,
             Want::Stop => wire::Want::Stop,
         },
     })
+}
+
+fn fork(order: Order) -> wire::ForkOrder {
+    wire::ForkOrder {
+        workspace_id: order.workspace_id,
+        materialization_id: order.materialization_id,
+        checkpoint_id: order.checkpoint_id,
+    }
 }
 
 fn origin(origin: Origin) -> wire::Origin {

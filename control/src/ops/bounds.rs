@@ -30,6 +30,8 @@ const LONGEST_TTL: Duration = Duration::from_secs(30 * 86_400);
 const PUBLIC_TOKEN: Duration = Duration::from_secs(86_400);
 const ORIGINS: usize = 20;
 const ORIGIN_BYTES: usize = 300;
+const CONNECT_USUAL: Duration = Duration::from_secs(60);
+const CONNECT_LONGEST: Duration = Duration::from_secs(600);
 const LIST_MOST: u32 = 200;
 const LIST_USUAL: u32 = 50;
 
@@ -216,6 +218,17 @@ pub(crate) fn auto_stop_after(span: Duration) -> Result<Duration, ApiError> {
         ));
     }
     Ok(span)
+}
+
+/// For how long somebody waits for a machine.
+pub(crate) fn connect_timeout(timeout: Option<Duration>) -> Result<std::time::Duration, ApiError> {
+    let timeout = timeout.unwrap_or(CONNECT_USUAL);
+    if timeout > CONNECT_LONGEST {
+        return Err(exceeded("timeout", "must be at most 10m".to_owned()));
+    }
+    Ok(std::time::Duration::from_micros(
+        u64::try_from(timeout.as_micros()).unwrap_or(0),
+    ))
 }
 
 pub(crate) fn token_timeout(timeout: Option<Duration>) -> Result<Duration, ApiError> {

@@ -70,13 +70,25 @@ pub(crate) async fn look(
         let mount = &files.mount_path;
         let looked = match &files.place {
             Place::Machine {
-                worker, machine, ..
-            } => machine::look(subject, *worker, *machine, mount, look.clone()).await,
+                worker,
+                machine,
+                manifest,
+                ..
+            } => {
+                let looked = machine::look(subject, *worker, *machine, mount, look.clone()).await;
+                match (looked, manifest) {
+                    // A copy of a machine that was never woken has not even a directory.
+                    (Err(error), Some(manifest)) if is_in_version(&error) => {
+                        version::look(subject, manifest, mount, look.clone()).await
+                    }
+                    (looked, _) => looked,
+                }
+            }
             Place::Version { manifest, .. }
             | Place::Seed {
                 manifest: Some(manifest),
             } => version::look(subject, manifest, mount, look.clone()).await,
-            Place::Seed { manifest: None } => Err(unseen()),
+            Place::Seed { manifest: None } => wake(subject).await,
         };
         match looked {
             Err(error) if error.code() == Code::FilesMoving => again(until, error).await?,
@@ -111,13 +123,16 @@ pub(crate) async fn change(
             mount,
         };
         let done = match &files.place {
-            Place::Machine { parked: true, .. } if change.needs_live() => Err(asleep()),
+            Place::Machine { parked: true, .. } if change.needs_live() => wake(subject).await,
             Place::Machine {
                 worker, machine, ..
             } => {
                 let place = (*worker, *machine);
                 let sent = bytes.send(subject)?;
-                machine::change(subject, place, mount, change.clone(), sent).await
+                match machine::change(subject, place, mount, change.clone(), sent).await {
+                    Err(error) if is_in_version(&error) => wake(subject).await,
+                    done => done,
+                }
             }
             Place::Version { id, manifest } => {
                 edit(subject, &base(Some(*id), manifest), &change, &mut bytes).await
@@ -125,7 +140,7 @@ pub(crate) async fn change(
             Place::Seed {
                 manifest: Some(manifest),
             } => edit(subject, &base(None, manifest), &change, &mut bytes).await,
-            Place::Seed { manifest: None } => Err(unseen()),
+            Place::Seed { manifest: None } => wake(subject).await,
         };
         match done {
             Err(error) if error.code() == Code::FilesMoving && bytes.can_repeat() => {
@@ -149,18 +164,24 @@ async fn edit(
     version::change(subject, base, change.clone(), kept).await
 }
 
-fn unseen() -> ApiError {
-    ApiError::new(
-        Code::FilesMoving,
-        "the workspace has no machine and no version yet",
-    )
+/// Whether a worker says that the files are those of the current version, and nowhere else.
+fn is_in_version(error: &ApiError) -> bool {
+    error.code() == Code::FilesMoving
+        && error
+            .details()
+            .is_some_and(|details| details["in_version"] == true)
 }
 
-fn asleep() -> ApiError {
-    ApiError::new(
+/// Asks for the machine: it holds names open, or nobody has looked yet what its image holds.
+async fn wake<T>(subject: &Subject<'_>) -> Result<T, ApiError> {
+    let control = subject.control;
+    let scope = subject.environment.row.scope;
+    let at = control.moment()?;
+    workspaces::materialize(&control.store, scope, subject.workspace, at).await?;
+    Err(ApiError::new(
         Code::FilesMoving,
-        "the machine is parked, and this needs it awake",
-    )
+        "the machine is needed for this, and did not come up in time",
+    ))
 }
 
 /// Waits a little, unless it has been long enough.

@@ -11,6 +11,7 @@ mod deployments;
 mod envelope;
 mod files;
 mod follow;
+mod forks;
 mod idempotency;
 mod images;
 mod life;

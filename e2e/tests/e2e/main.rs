@@ -10,6 +10,7 @@ mod execs;
 mod files;
 mod first_start;
 mod following;
+mod forks;
 mod images;
 mod lives;
 mod parity;

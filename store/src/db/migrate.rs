@@ -38,8 +38,18 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         number: 6,
+        name: "want_machines",
+        text: include_str!("../../migrations/0006_want_machines.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "forks",
+        text: include_str!("../../migrations/0007_forks.sql"),
+    },
+    Migration {
+        number: 8,
         name: "files",
-        text: include_str!("../../migrations/0006_files.sql"),
+        text: include_str!("../../migrations/0008_files.sql"),
     },
 ];
 

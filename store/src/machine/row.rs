@@ -9,6 +9,7 @@ use serde_json::Value as JsonValue;
 
 use crate::Result;
 use crate::db::{Json, Row, Tx, params, sql};
+use crate::forks::Names;
 use crate::lease::scope;
 
 #[derive(Debug, Clone)]
@@ -63,6 +64,25 @@ sql! {
             leaving, failed_wakes, not_before_at, requested_at
         )
         VALUES ($1, $2, $3, $4, $5, 'preparing', $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, 0, $14)";
+
+    /// On the disk of the same worker, which nobody has leased it from.
+    INSERT_PARKED = "INSERT INTO materializations (
+            id, organization_id, project_id, environment_id, workspace_id, state, checkpoint_id,
+            worker_id, epoch, driver, spec, cpu_millis, memory_mib, base_version_id, protocol,
+            touched, leaving, failed_wakes, not_before_at, requested_at, parked_at
+        )
+        SELECT $2, organization_id, project_id, environment_id, $3, 'parked', $4, worker_id, 0,
+            driver, spec, cpu_millis, memory_mib, $5, protocol, 0, 0, 0, 0, $6, $6
+        FROM materializations
+        WHERE id = $1";
+
+    FIND_NAMES = "SELECT names
+        FROM materializations
+        WHERE id = $1";
+
+    SET_NAMES = "UPDATE materializations
+        SET names = $2
+        WHERE id = $1";
 
     SAVE = "UPDATE materializations
         SET state = $2, checkpoint_id = $3, worker_id = $4, epoch = $5, leaving = $6,
@@ -289,4 +309,35 @@ pub(crate) async fn drop_checkpoint(tx: &mut Tx, id: CheckpointId, at: Moment) -
     tx.run(&DROP_CHECKPOINT, params![id, at.now])
         .await
         .map(drop)
+}
+
+/// A machine that begins as a copy of another, parked.
+pub(crate) struct NewParked {
+    pub(crate) id: MaterializationId,
+    pub(crate) of: MaterializationId,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) checkpoint: CheckpointId,
+    pub(crate) version: VersionId,
+}
+
+pub(crate) async fn insert_parked(tx: &mut Tx, new: NewParked, at: Moment) -> Result<()> {
+    let bound = params![
+        new.of,
+        new.id,
+        new.workspace,
+        new.checkpoint,
+        new.version,
+        at.now
+    ];
+    tx.run(&INSERT_PARKED, bound).await.map(drop)
+}
+
+/// What runs are called inside a machine, where that is another name than theirs.
+pub(crate) async fn names(tx: &mut Tx, id: MaterializationId) -> Result<Names> {
+    let Json(names) = tx.one(&FIND_NAMES, params![id]).await?.take("names")?;
+    Ok(names)
+}
+
+pub(crate) async fn set_names(tx: &mut Tx, id: MaterializationId, names: &Names) -> Result<()> {
+    tx.run(&SET_NAMES, params![id, Json(names)]).await.map(drop)
 }

@@ -11,10 +11,11 @@ use helmr_domain::{
 
 use crate::db::{Tx, params, sql};
 use crate::execs::Exec;
+use crate::forks::{Names, Order};
 use crate::machine::{self, MachineRow};
 use crate::runs::RunRow;
 use crate::wait::WaitRow;
-use crate::{Error, Result, Store, execs, lease, runs, wait as waits};
+use crate::{Error, Result, Store, execs, forks, lease, runs, wait as waits, workspaces};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -27,7 +28,11 @@ pub struct Assignment {
     pub machine: AssignedMachine,
     pub runs: Vec<AssignedRun>,
     pub execs: Vec<Exec>,
+    /// Copies of it that are asked for.
+    pub forks: Vec<Order>,
     pub auto_stop_after: Duration,
+    /// Until when the machine stays although nothing runs in it.
+    pub keep_until: Option<Timestamp>,
     pub want: Want,
 }
 
@@ -44,6 +49,8 @@ pub struct AssignedMachine {
     pub driver: String,
     pub spec: Spec,
     pub origin: Origin,
+    /// What runs are called inside, where that is another name than theirs.
+    pub names: Names,
 }
 
 /// What the machine comes from.
@@ -117,11 +124,10 @@ sql! {
         WHERE id = $1";
 
     /// The files may have been written since the checkpoint, and captured: it is woken on those.
-    FIND_CHECKPOINT = "SELECT s.current_version_id AS version_id, v.manifest
-        FROM checkpoints c
-        JOIN workspaces s ON s.id = c.workspace_id
+    FIND_FILES = "SELECT s.current_version_id AS version_id, v.manifest
+        FROM workspaces s
         JOIN versions v ON v.id = s.current_version_id
-        WHERE c.id = $1";
+        WHERE s.id = $1";
 
     FIND_BUNDLE = "SELECT d.bundle_sha256, d.bundle_manifest, e.hot_window_us
         FROM deployments d
@@ -179,7 +185,13 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         epoch: leased.lease.epoch,
         runs: assigned,
         execs: leased_execs(tx, workspace).await?,
+        forks: forks::orders(tx, workspace).await?,
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
+        keep_until: if machine.leaving || machine.ending {
+            None
+        } else {
+            workspaces::kept_until(tx, workspace).await?
+        },
         want: if machine.leaving || machine.ending {
             Want::Stop
         } else {
@@ -188,6 +200,7 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         machine: AssignedMachine {
             materialization_id: machine.id,
             origin: read_origin(tx, &machine).await?,
+            names: machine::names(tx, machine.id).await?,
             driver: machine.driver,
             spec: machine.spec,
         },
@@ -217,7 +230,7 @@ async fn read_origin(tx: &mut Tx, machine: &MachineRow) -> Result<Origin> {
         | MachineState::Failed => None,
     };
     if let Some(checkpoint_id) = checkpoint {
-        let mut row = tx.one(&FIND_CHECKPOINT, params![checkpoint_id]).await?;
+        let mut row = tx.one(&FIND_FILES, params![machine.workspace]).await?;
         return Ok(Origin::Checkpoint {
             checkpoint_id,
             version_id: row.take("version_id")?,

@@ -84,7 +84,7 @@ pub struct Captured {
 ///
 /// # Errors
 /// `Stale`.
-async fn fenced(tx: &mut Tx, fence: MachineFence) -> Result<(MachineRow, Leased)> {
+pub(crate) async fn fenced(tx: &mut Tx, fence: MachineFence) -> Result<(MachineRow, Leased)> {
     let leased = lease::check(tx, fence.lease).await?;
     let machine = machine::find(tx, fence.materialization_id)
         .await?

@@ -107,7 +107,7 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Workspace>> {
 
 /// # Errors
 /// `Refused(ExternalIdTaken)`.
-pub(super) async fn check_free(tx: &mut Tx, scope: Scope, external_id: &str) -> Result<()> {
+pub(crate) async fn check_free(tx: &mut Tx, scope: Scope, external_id: &str) -> Result<()> {
     match row::find_external(tx, scope, external_id).await? {
         None => Ok(()),
         workspace_id => Err(Refusal::ExternalIdTaken { workspace_id }.into()),

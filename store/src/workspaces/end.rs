@@ -4,13 +4,13 @@
 //! those that come meanwhile are given the next one.
 
 use helmr_domain::run::StopReason;
-use helmr_domain::{Moment, Refusal, RunId, SessionId};
+use helmr_domain::{Moment, Refusal, RunId, Scope, SessionId, WorkspaceId};
 
 use super::attach::not_active;
-use super::{End, State, Workspace, row};
+use super::{End, State, Workspace, materialize, row};
 use crate::db::{Tx, params, sql};
 use crate::sessions::{self, Why};
-use crate::{Result, Store, machine};
+use crate::{Hint, Result, Store, machine};
 
 sql! {
     UNFINISHED = "SELECT id
@@ -36,6 +36,57 @@ pub async fn stop(store: &Store, input: End) -> Result<Workspace> {
         .await
 }
 
+/// Archives a workspace: its machine ends, and nothing runs in it until it is unarchived. Archiving it again changes
+/// nothing.
+///
+/// # Errors
+/// `NotFound`; `Refused`: `WorkspaceBusy` while a run in it has not ended, unless forced; `WorkspaceNotActive` if it is
+/// deleted or needs recovery.
+pub async fn archive(store: &Store, input: End) -> Result<Workspace> {
+    store
+        .write(input, |tx, input| Box::pin(archive_in(tx, input)))
+        .await
+}
+
+async fn archive_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
+    let workspace = row::get(tx, input.scope, input.workspace).await?;
+    match workspace.state {
+        State::Archived => return Ok(workspace),
+        State::Active => {}
+        State::RecoveryRequired | State::Deleted => return Err(not_active(&workspace)),
+    }
+    check_idle(tx, input).await?;
+    cancel_runs(tx, input, "the workspace was archived").await?;
+    row::set_state(tx, workspace.id, State::Archived).await?;
+    materialize::want_no_machine(tx, workspace.id).await?;
+    machine::end(tx, workspace.id, input.at).await?;
+    row::get(tx, input.scope, input.workspace).await
+}
+
+/// Has a workspace that is archived be used again. In an active one nothing changes.
+///
+/// # Errors
+/// `NotFound`; `Refused(WorkspaceNotActive)` if it is deleted or needs recovery.
+pub async fn unarchive(store: &Store, scope: Scope, id: WorkspaceId) -> Result<Workspace> {
+    store
+        .write((scope, id), |tx, input| {
+            let (scope, id) = *input;
+            Box::pin(async move {
+                let found = row::get(tx, scope, id).await?;
+                match found.state {
+                    State::Active => return Ok(found),
+                    State::Archived => {}
+                    State::RecoveryRequired | State::Deleted => return Err(not_active(&found)),
+                }
+                row::set_state(tx, id, State::Active).await?;
+                // Input that came meanwhile may have started runs.
+                tx.hint(Hint::Queue);
+                row::get(tx, scope, id).await
+            })
+        })
+        .await
+}
+
 async fn stop_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     let workspace = row::get(tx, input.scope, input.workspace).await?;
     if workspace.state == State::Deleted {
@@ -43,6 +94,7 @@ async fn stop_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     }
     check_idle(tx, input).await?;
     cancel_runs(tx, input, "the workspace was stopped").await?;
+    materialize::want_no_machine(tx, workspace.id).await?;
     machine::end(tx, workspace.id, input.at).await?;
     row::get(tx, input.scope, input.workspace).await
 }
@@ -80,6 +132,7 @@ async fn delete_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     // Of sessions that had ended before, some runs may still be stopping.
     cancel_runs(tx, input, text).await?;
     row::set_state(tx, workspace.id, State::Deleted).await?;
+    materialize::want_no_machine(tx, workspace.id).await?;
     machine::end(tx, workspace.id, input.at).await?;
     row::get(tx, input.scope, input.workspace).await
 }

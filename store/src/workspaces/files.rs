@@ -23,6 +23,8 @@ pub enum Place {
         machine: MaterializationId,
         /// Its processes are set aside: names that they hold open must stay.
         parked: bool,
+        /// Of the current version.
+        manifest: Option<String>,
     },
     /// There is no machine: they are the current version.
     Version { id: VersionId, manifest: String },
@@ -88,7 +90,15 @@ pub async fn begin_change(
 
 async fn locate_in(tx: &mut Tx, workspace: &super::Workspace) -> Result<Files> {
     let place = if let Some(machine) = machine::current(tx, workspace.id).await? {
+        let manifest = match workspace.current_version_id {
+            Some(id) => {
+                let found = tx.find(&FIND_MANIFEST, params![id]).await?;
+                found.map(|mut row| row.take("manifest")).transpose()?
+            }
+            None => None,
+        };
         Place::Machine {
+            manifest,
             worker: machine.worker,
             machine: machine.id,
             parked: matches!(machine.state, helmr_domain::machine::State::Parked { .. }),

@@ -28,8 +28,9 @@ macro_rules! columns {
         "s.id, s.organization_id, s.project_id, s.environment_id, s.external_id, s.sandbox,
             s.deployment_id, s.fingerprint, s.mount_path, s.state, s.current_version_id,
             s.metadata, s.tags, s.auto_stop_after_us, s.last_activity_at, s.size_bytes,
-            s.created_at, s.lease_epoch, s.placement_reason, m.id, m.state, m.failure, m.ending,
-            m.worker_id, m.driver, c.size_bytes, m.requested_at, m.live_at, m.parked_at, m.ended_at"
+            s.created_at, s.lease_epoch, s.placement_reason, s.machine_wanted_at, m.id, m.state, m.failure, m.ending,
+            m.worker_id, m.driver, c.size_bytes, m.requested_at, m.live_at, m.parked_at,
+            m.ended_at"
     };
 }
 pub(super) use columns;
@@ -98,6 +99,7 @@ pub(super) fn read(mut row: Row) -> Result<Workspace> {
         created_at: row.take("created_at")?,
         epoch: row.take("lease_epoch")?,
         placement_reason: row.take("placement_reason")?,
+        machine_wanted_at: row.take("machine_wanted_at")?,
         machine: read_machine(row)?,
     })
 }

@@ -91,15 +91,16 @@ async fn lost_while_it_wakes(world: &World, changed: bool) -> Result<WorkspaceId
 on_both! {
     async fn files_are_where_the_machine_is_and_in_the_version_without_one(world) {
         let live = world.live("plain").await?;
-        let on_worker = |parked| Place::Machine {
+        let on_worker = |parked, manifest: Option<&str>| Place::Machine {
+            manifest: manifest.map(str::to_owned),
             worker: live.fence.lease.worker_id,
             machine: live.machine,
             parked,
         };
-        assert_eq!(locate(&world, live.workspace).await?, on_worker(false));
+        assert_eq!(locate(&world, live.workspace).await?, on_worker(false, None));
         world.succeed(&live).await?;
         world.park(&live).await?;
-        assert_eq!(locate(&world, live.workspace).await?, on_worker(true));
+        assert_eq!(locate(&world, live.workspace).await?, on_worker(true, Some("manifest:files")));
         stop(&world, &live).await?;
         let version = found(&world, live.workspace).await?.current_version_id;
         let Place::Version { id, manifest } = locate(&world, live.workspace).await? else {

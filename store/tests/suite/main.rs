@@ -5,6 +5,7 @@ mod chaos;
 mod engines;
 mod execs;
 mod files;
+mod forks;
 mod holds;
 mod leases;
 mod logs;

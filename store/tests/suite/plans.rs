@@ -13,10 +13,17 @@ fn check(statement: &str, may_scan: &[&str]) -> Result<()> {
             && !step.contains("USING COVERING INDEX");
         let allowed = may_scan
             .iter()
-            .any(|table| *step == format!("SCAN {table}"));
+            .any(|table| unnumbered(step) == format!("SCAN {table}"));
         assert!(!whole || allowed, "{statement}:\n{}", plan.join("\n"));
     }
     Ok(())
+}
+
+/// A step without the number of a subquery, which counts what stands before it.
+fn unnumbered(step: &str) -> &str {
+    step.split_once("(subquery-").map_or(step, |(before, _)| {
+        &step[..before.len() + "(subquery".len()]
+    })
 }
 
 #[test]
@@ -117,7 +124,7 @@ fn looking_for_what_is_wanted_reads_only_what_may_be() -> Result<()> {
     // queued is counted through, in the order of its index.
     check(
         "worker::place::snapshot::WANTED",
-        &["q", "x", "wanting", "l", "h", "(subquery-14)"],
+        &["q", "x", "wanting", "l", "h", "(subquery"],
     )
 }
 

@@ -14,6 +14,7 @@ use super::exec::{self, Available};
 use super::execs::Execs;
 use super::lane::{Broken, Event, LineLane, Turn};
 use super::line::{self, Said};
+use super::names::Names;
 use super::output::{Item, OutputLane};
 use super::speech::Speech;
 use crate::client::Failure;
@@ -42,6 +43,7 @@ pub(crate) enum Heard {
 pub(crate) struct Relay {
     shared: Arc<Shared>,
     speech: Speech,
+    alive: Vec<RunKey>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
@@ -54,6 +56,7 @@ pub(super) struct Shared {
     pub(super) open: watch::Sender<bool>,
     lanes: Mutex<HashMap<RunKey, Lanes>>,
     execs: Execs,
+    names: Arc<Names>,
 }
 
 struct Lanes {
@@ -80,10 +83,12 @@ impl Relay {
         link: Link,
         reports: Reports,
         directive: watch::Receiver<Directive>,
+        names: Names,
     ) -> (Self, mpsc::Receiver<Heard>) {
         let (heard, hearing) = mpsc::channel(HEARD);
         let acks = Arc::new(Acks::new(link.clone()));
-        let (speech, settle) = Speech::new(link.clone(), Arc::clone(&acks));
+        let names = Arc::new(names);
+        let (speech, settle) = Speech::new(link.clone(), Arc::clone(&acks), Arc::clone(&names));
         let shared = Arc::new(Shared {
             reports,
             acks,
@@ -93,14 +98,23 @@ impl Relay {
             open: watch::Sender::new(false),
             lanes: Mutex::default(),
             execs: Execs::default(),
+            names,
         });
+        let mut alive = Vec::new();
         for known in &link.greeting().runs {
-            if let Ok(run_id) = known.run_id.parse() {
-                shared.know(RunKey {
+            let Some(meant) = shared.names.meant(&known.run_id) else {
+                continue;
+            };
+            if let Ok(run_id) = meant.parse() {
+                let run = RunKey {
                     run_id,
                     attempt_number: known.attempt_number,
-                });
-            } else if let Ok(exec) = known.run_id.parse() {
+                };
+                shared.know(run);
+                if is_alive(known.phase) {
+                    alive.push(run);
+                }
+            } else if let Ok(exec) = meant.parse() {
                 shared.execs.know(&shared, exec, known.input_received);
             }
         }
@@ -108,12 +122,23 @@ impl Relay {
         let relay = Self {
             shared,
             speech,
+            alive,
             _tasks: [
                 AbortOnDropHandle::new(tokio::spawn(settle)),
                 AbortOnDropHandle::new(routing),
             ],
         };
         (relay, hearing)
+    }
+
+    /// The runs whose processes lived when the guest greeted.
+    pub(crate) fn alive(&self) -> &[RunKey] {
+        &self.alive
+    }
+
+    /// What runs are called inside.
+    pub(crate) fn names(&self) -> &Names {
+        &self.shared.names
     }
 
     pub(crate) fn speech(&self) -> &Speech {
@@ -274,8 +299,9 @@ async fn route(shared: Arc<Shared>, link: Link) {
             }
         };
         shared.acks.arrived(position);
+        let body = body.and_then(|body| shared.names.heard(body));
         if !pass_on(&shared, position, body).await {
-            // Of a run that is over, or of nothing this build knows.
+            // Of a run that is over or is not here, or of nothing this build knows.
             shared.acks.done(position);
         }
     }
@@ -373,6 +399,6 @@ fn exec_event(position: u64, body: Body) -> Option<exec::Event> {
 }
 
 /// Whether the guest says that a run's process lives.
-pub(crate) fn is_alive(phase: i32) -> bool {
+fn is_alive(phase: i32) -> bool {
     RunPhase::try_from(phase) == Ok(RunPhase::Alive)
 }

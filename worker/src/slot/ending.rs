@@ -8,6 +8,7 @@ use helmr_machine::{Driver, Presence};
 use super::Tenure;
 use crate::backoff::Backoff;
 use crate::client::Failure;
+use crate::copies;
 use crate::directory::{entries, remove};
 use crate::record::Phase;
 
@@ -93,6 +94,9 @@ impl<D: Driver> Tenure<D> {
                 self.keep_or_remove();
             }
             Ending::Failed(cause) => self.fail(*cause).await,
+        }
+        if let Some(copy) = self.copying.take() {
+            copies::settle(&self.base, copy).await;
         }
     }
 

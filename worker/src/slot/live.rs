@@ -41,6 +41,7 @@ impl<D: Driver> Tenure<D> {
                     let age = directive.age(Instant::now());
                     self.reconcile(machine, assignment, age).await?;
                     self.reconcile_execs(machine, assignment).await?;
+                    self.make_forks(machine, assignment).await?;
                     machine.relay.open_up();
                     until = self.next_kill(machine, assignment, age);
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_domain::{ExecId, WaitId};
+use helmr_domain::{ExecId, MaterializationId, WaitId};
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
 use tokio::sync::mpsc;
@@ -19,7 +19,8 @@ use super::ending::Ending;
 use super::plan::Pace;
 use super::runs::{Delivery, StopProgress, Stray};
 use crate::base::Base;
-use crate::relay::{Heard, Relay};
+use crate::record::Phase;
+use crate::relay::{Heard, Names, Relay};
 use crate::report::RunKey;
 
 /// How long pausing and resuming may take: both are a signal to a process.
@@ -48,6 +49,8 @@ pub(super) struct Machine {
     pub(super) over: HashSet<RunKey>,
     /// Execs that are over in this machine.
     pub(super) execs_over: HashSet<ExecId>,
+    /// Copies that were made, or could not be.
+    pub(super) forks_over: HashSet<MaterializationId>,
     /// How many of its signals an exec was sent.
     pub(super) exec_signals: HashMap<ExecId, usize>,
     pub(super) pace: Pace,
@@ -124,8 +127,12 @@ impl<D: Driver> Tenure<D> {
         link: Link,
         bringing: Option<Bringing>,
     ) -> Machine {
-        let (relay, heard) =
-            Relay::start(link.clone(), self.reports.clone(), self.directive.clone());
+        let (relay, heard) = Relay::start(
+            link.clone(),
+            self.reports.clone(),
+            self.directive.clone(),
+            self.names_of(&link),
+        );
         Machine {
             attempt,
             link,
@@ -146,9 +153,36 @@ impl<D: Driver> Tenure<D> {
             strays: HashMap::new(),
             over: HashSet::new(),
             execs_over: HashSet::new(),
+            forks_over: HashSet::new(),
             exec_signals: HashMap::new(),
             pace: Pace::new(Instant::now()),
         }
+    }
+
+    /// What runs are called inside a machine that has greeted. Of a copy that was just restored, whatever it knows that
+    /// does not belong here was the original's.
+    fn names_of(&self, link: &Link) -> Names {
+        let mut names = self.record.names.clone();
+        let restored = matches!(self.record.phase, Phase::Restoring { .. });
+        if names.is_empty() || !restored {
+            return names;
+        }
+        let directive = self.directive.borrow();
+        let listed: HashSet<String> = directive
+            .assignment
+            .iter()
+            .flat_map(|assignment| {
+                let runs = assignment.runs.iter().map(|run| run.run_id.to_string());
+                let execs = assignment.execs.iter().map(|exec| exec.exec_id.to_string());
+                runs.chain(execs)
+            })
+            .collect();
+        for known in &link.greeting().runs {
+            if !listed.contains(&known.run_id) {
+                names.note_stranger(&known.run_id);
+            }
+        }
+        names
     }
 
     pub(super) fn silence_limit(&self) -> Option<Duration> {

@@ -114,7 +114,10 @@ pub(super) fn next(view: &View<'_>) -> Step {
     let rest = !view.busy && !view.execs && !strangers && runs.iter().all(|run| rests(run));
     match (rest, draining) {
         (true, Some(_)) => at(view, view.now, Step::Park { draining: true }),
-        (true, None) => at(view, hot_until(view, &runs), Step::Park { draining: false }),
+        (true, None) => {
+            let until = hot_until(view, &runs).max(kept_until(view, assignment));
+            at(view, until, Step::Park { draining: false })
+        }
         (false, Some(by)) => at(view, by, Step::Park { draining: true }),
         (false, None) => Step::Stay { until: None },
     }
@@ -152,8 +155,15 @@ fn stop_at(view: &View<'_>, assignment: &Assignment) -> Instant {
     if at_once {
         view.now
     } else {
-        view.pace.idle_since + Duration::from_millis(assignment.auto_stop_after_ms)
+        let idle = view.pace.idle_since + Duration::from_millis(assignment.auto_stop_after_ms);
+        idle.max(kept_until(view, assignment))
     }
+}
+
+/// Until when the machine stays because somebody asked for it.
+fn kept_until(view: &View<'_>, assignment: &Assignment) -> Instant {
+    let left = Duration::from_millis(assignment.keep_ms);
+    view.now + left.saturating_sub(view.directive.age(view.now))
 }
 
 #[cfg(test)]
@@ -176,6 +186,7 @@ mod tests {
         busy: bool,
         drain_in: Option<Duration>,
         want: Want,
+        keep_ms: u64,
         idle_for: Duration,
         /// How long ago the assignment came.
         known_for: Duration,
@@ -191,6 +202,7 @@ mod tests {
                 busy: false,
                 drain_in: None,
                 want: Want::Live,
+                keep_ms: 0,
                 idle_for: Duration::ZERO,
                 known_for: Duration::ZERO,
                 refused: false,
@@ -204,6 +216,7 @@ mod tests {
         let mut assignment = testing::assignment();
         assignment.runs = case.runs;
         assignment.want = case.want;
+        assignment.keep_ms = case.keep_ms;
         assignment.auto_stop_after_ms = 300_000;
         let directive = Directive {
             assignment: Some(Arc::new(assignment)),
@@ -351,6 +364,36 @@ mod tests {
             (None, Some(SECOND * 200))
         );
         assert_eq!(check(idle(Duration::ZERO, Want::Stop)), STOP);
+    }
+
+    #[test]
+    fn a_machine_that_somebody_asked_for_stays_as_long_as_was_promised() {
+        let runs = || vec![waiting(9000)];
+        let kept = |keep_ms, runs: Vec<RunAssignment>| Case {
+            inside: inside(&runs),
+            runs,
+            keep_ms,
+            idle_for: SECOND * 300,
+            ..Case::default()
+        };
+        assert_eq!(check(kept(4000, runs())), (None, Some(SECOND * 4)));
+        assert_eq!(check(kept(4000, Vec::new())), (None, Some(SECOND * 4)));
+        assert_eq!(check(kept(0, runs())), PARK);
+        let known = |known_for, case| Case { known_for, ..case };
+        let waited = check(known(SECOND * 3, kept(4000, Vec::new())));
+        assert_eq!(waited, (None, Some(SECOND)));
+        assert_eq!(check(known(SECOND * 4, kept(4000, runs()))), PARK);
+        // Its room is needed, or its worker goes away: it stays no longer.
+        let told = Case {
+            want: Want::Stop,
+            ..kept(4000, Vec::new())
+        };
+        assert_eq!(check(told), STOP);
+        let draining = Case {
+            drain_in: Some(SECOND),
+            ..kept(4000, runs())
+        };
+        assert_eq!(check(draining), DRAIN);
     }
 
     #[test]

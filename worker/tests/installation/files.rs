@@ -369,6 +369,48 @@ async fn files_are_moved_and_removed_in_a_live_machine() -> Result<()> {
 }
 
 #[tokio::test]
+async fn moving_and_removing_wake_a_parked_machine_and_are_done_then() -> Result<()> {
+    let desk = Desk::parked().await?;
+    desk.put("a", "1").await?;
+    let json_body = [("content-type", "application/json")];
+    let body = json!({"from": "a", "to": "b"}).to_string();
+    let (status, moved) = desk.ask(Method::POST, "/move", &json_body, body).await?;
+    assert_eq!((status, &moved["file"]["path"]), (200, &json!("b")));
+    assert_eq!(desk.names("").await?, ["README", "b"]);
+    desk.site.until_parked(&desk.run).await?;
+    let gone = desk
+        .ask(Method::DELETE, "?path=b", &[], Body::empty())
+        .await?;
+    assert_eq!(gone, (204, Value::Null));
+    assert_eq!(desk.names("").await?, ["README"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workspace_that_never_had_a_machine_has_what_its_image_holds() -> Result<()> {
+    let desk = Desk::live().await?;
+    let made = desk.site.post("/api/v1/workspaces", &json!({})).await?;
+    let fresh = made["workspace"]["id"].as_str().context("id")?.to_owned();
+    let files = format!("/api/v1/workspaces/{fresh}/files");
+    let url = format!("{files}/content?path=README");
+    let (parts, bytes) = desk.site.raw(Method::GET, &url, &[], Body::empty()).await?;
+    assert_eq!(
+        (parts.status.as_u16(), bytes.as_slice()),
+        (200, &b"from the image\n"[..])
+    );
+    let (parts, _) = desk.site.raw(Method::PUT, &url, &[], "mine").await?;
+    assert_eq!(parts.status.as_u16(), 200);
+    let found = desk
+        .site
+        .get(&format!("/api/v1/workspaces/{fresh}"))
+        .await?;
+    assert_eq!(found["workspace"]["materialization"], Value::Null);
+    let (_, bytes) = desk.site.raw(Method::GET, &url, &[], Body::empty()).await?;
+    assert_eq!(bytes, b"mine");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_was_written_to_a_parked_machine_outlives_its_stop() -> Result<()> {
     let desk = Desk::parked().await?;
     desk.put("notes", "kept").await?;

@@ -8,5 +8,6 @@ mod scratch;
 mod site;
 
 mod files;
+mod forks;
 mod life;
 mod restart;

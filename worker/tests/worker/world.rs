@@ -278,11 +278,14 @@ fn assignment(stored: &Stored) -> Assignment {
             env: Vec::new(),
             user: String::new(),
             origin: Origin::Seed,
+            names: std::collections::BTreeMap::new(),
         },
         runs: Vec::new(),
         execs: Vec::new(),
+        forks: Vec::new(),
         data_key: key_text(2),
         auto_stop_after_ms: 600_000,
+        keep_ms: 0,
         want: Want::Live,
     }
 }

@@ -17,7 +17,7 @@ type Done = Result<StatusCode, ApiError>;
 
 const DONE: Done = Ok(StatusCode::NO_CONTENT);
 
-fn fence<T>(
+pub(super) fn fence<T>(
     caller: &WorkerCaller,
     workspace: WorkspaceId,
     body: &MachineReport<T>,
@@ -40,7 +40,7 @@ fn plain(
     })
 }
 
-fn captured(version: wire::CapturedVersion) -> worker::CapturedVersion {
+pub(super) fn captured(version: wire::CapturedVersion) -> worker::CapturedVersion {
     worker::CapturedVersion {
         version_id: version.version_id,
         manifest: version.manifest,

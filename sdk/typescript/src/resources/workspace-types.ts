@@ -29,6 +29,30 @@ export interface Workspace {
   readonly materialization: Materialization | null;
   /** Why what is wanted in it has no machine yet. */
   readonly placementReason: string | null;
+  /** Since when its machine is asked for by itself. Null when nobody asked, or when it is live. */
+  readonly machineRequestedAt: string | null;
+}
+
+/** How a workspace with a live machine is reached, through the server. */
+export interface WorkspaceConnection {
+  readonly workspaceId: string;
+  readonly materializationId: string;
+  /** Where its files are in the machine. */
+  readonly mountPath: string;
+  /** How long the machine stays from now on when nothing runs in it, such as `"5m"`. */
+  readonly staysFor: string;
+  readonly urls: {
+    readonly workspace: string;
+    readonly execs: string;
+    readonly ptys: string;
+    readonly files: string;
+  };
+}
+
+/** How long to wait for a workspace's machine. */
+export interface ConnectOptions extends RequestOptions {
+  /** One minute when absent, at most ten. */
+  readonly timeout?: Duration | undefined;
 }
 
 /** A machine of a workspace: live, parked or over. */
@@ -121,4 +145,46 @@ export interface EndWorkspaceOptions extends RequestOptions {
 export interface RecoverWorkspaceOptions extends RequestOptions {
   /** The files with which it goes on. What was written after its last version is not in them. */
   readonly from: "last_version";
+}
+
+/** What a fork begins with. */
+export interface ForkOptions extends CreateOptions {
+  /** Copies the machine as it stands, files and memory, with every process in it and its sessions. */
+  readonly live?: boolean | undefined;
+  /** The version of its files to begin with; the current one when absent. Not with `live`. */
+  readonly versionId?: string | undefined;
+  /** No two workspaces of an environment have the same one, unless they are deleted. */
+  readonly externalId?: string | undefined;
+  readonly metadata?: JsonObject | undefined;
+  /** At most 10, of at most 128 characters each. */
+  readonly tags?: readonly string[] | undefined;
+}
+
+/** A workspace that began as a copy of another one. */
+export interface ForkedWorkspace {
+  readonly workspace: Workspace;
+  readonly fork: Fork;
+}
+
+/** What a fork was made of. */
+export interface Fork {
+  readonly live: boolean;
+  readonly fromWorkspaceId: string;
+  /** The version of the original with whose files it begins. Null if that had none: then with those of the image. */
+  readonly fromVersionId: string | null;
+  /** Whether memory was copied, and with it whatever secrets processes hold in it. */
+  readonly memoryCopied: boolean;
+  /** Of those, the ones that the tasks of its sessions declare. */
+  readonly secretsCopied: readonly string[];
+  /** The copies of the original's open sessions. */
+  readonly sessions: readonly ForkedSession[];
+}
+
+/** A session of a live fork, and the one it is a copy of. */
+export interface ForkedSession {
+  readonly fromSessionId: string;
+  readonly sessionId: string;
+  /** Null if no run of it was active. */
+  readonly fromRunId: string | null;
+  readonly runId: string | null;
 }

@@ -11,7 +11,7 @@ use crate::db::{Tx, params, sql};
 use crate::lease::{self, Leased};
 use crate::machine::{self, MachineRow, NewMachine};
 use crate::runs::RunRow;
-use crate::{Error, Result, deployments, events, execs, outbox, runs};
+use crate::{Error, Result, deployments, events, execs, outbox, runs, workspaces};
 
 sql! {
     SET_REASON = "UPDATE workspaces
@@ -72,6 +72,7 @@ pub(super) async fn place(
     if machine::current(tx, workspace).await?.is_none()
         && runs::leasable_in(tx, workspace, at).await?.is_empty()
         && !execs::has_queued(tx, workspace).await?
+        && !workspaces::wants_machine(tx, workspace).await?
     {
         // Its queue was filled by a run that was leased before it.
         return Ok(None);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::PlaceNext;
 use crate::db::{Json, Row, Tx, params, sql};
 use crate::machine::mebibytes;
-use crate::{Error, Result, deployments, execs};
+use crate::{Error, Result, deployments, execs, workspaces};
 
 /// A workspace in which something is to happen.
 pub(super) struct Wanted {
@@ -71,6 +71,18 @@ sql! {
             SELECT m.workspace_id, 0, 0, m.parked_at
             FROM materializations m
             WHERE m.ended_at IS NULL AND m.state = 'parked' AND m.ending = 1 AND m.touched = 1
+            UNION ALL
+            -- parked machines that are to be copied
+            SELECT f.source_id, 0, 0, f.requested_at
+            FROM forks f
+            LEFT JOIN materializations m ON m.workspace_id = f.source_id AND m.ended_at IS NULL
+            WHERE f.state = 'requested' AND COALESCE(m.state, '') = 'parked'
+            UNION ALL
+            -- machines that are asked for by themselves
+            SELECT s.id, 0, 0, s.machine_wanted_at
+            FROM workspaces s
+            LEFT JOIN materializations m ON m.workspace_id = s.id AND m.ended_at IS NULL
+            WHERE s.machine_wanted_at IS NOT NULL AND COALESCE(m.state, 'parked') = 'parked'
             UNION ALL
             -- the head of the queue, of runs without a limit
             SELECT q.workspace_id, 1, q.priority, q.queued_at
@@ -237,7 +249,10 @@ pub(super) async fn queued_need(
 ) -> Result<Option<Need>> {
     let bound = params![workspace, at.now];
     let mut found = tx.find(&QUEUED_NEED, bound).await?;
-    if found.is_none() && execs::has_queued(tx, workspace).await? {
+    if found.is_none()
+        && (execs::has_queued(tx, workspace).await?
+            || workspaces::wants_machine(tx, workspace).await?)
+    {
         found = tx.find(&WORKSPACE_NEED, params![workspace]).await?;
     }
     let Some(mut row) = found else {

@@ -10,7 +10,7 @@ use super::live::no_loss;
 use super::{Captured, Failed, MachineReport, Stopped, fenced, reported};
 use crate::db::Tx;
 use crate::machine::{self, Loss, MachineRow};
-use crate::{Result, Store, execs, runs, timers, workspaces};
+use crate::{Result, Store, execs, forks, runs, timers, workspaces};
 
 /// Between wakes of a machine that fail.
 const WAKES: Backoff = Backoff {
@@ -49,7 +49,8 @@ async fn has_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool>
             .await?
             .is_empty();
     let execs = execs::active_in(tx, machine.workspace).await?;
-    Ok(!active.is_empty() || joining || !execs.is_empty())
+    let wanted = forks::wants(tx, machine.workspace).await?;
+    Ok(!active.is_empty() || joining || !execs.is_empty() || wanted)
 }
 
 /// It ended, and its files are durable. The lease is released.
