@@ -259,7 +259,6 @@ codes! {
     ImageNotFound = "image_not_found", Unprocessable;
     ImageInvalid = "image_invalid", Unprocessable;
     UploadMismatch = "upload_mismatch", Unprocessable;
-    ArchiveInvalid = "archive_invalid", Unprocessable;
     /// The task asked its runtime for something that this server does not know.
     UnknownOperation = "unknown_operation", Unprocessable;
     ProtocolUnsupported = "protocol_unsupported", Unprocessable;

@@ -126,6 +126,7 @@ fn api() -> OpenApiRouter<Control> {
             v1::storage::get_retention,
             v1::storage::update_retention
         ))
+        .routes(routes!(
             v1::files::read::list_files,
             v1::files::change::remove_file
         ))

@@ -3,6 +3,7 @@
 use helmr_domain::{MaterializationId, Moment, Scope, VersionId, WorkerId, WorkspaceId};
 
 use super::attach::{not_active, touch};
+use super::version::NewVersion;
 use super::{State, row};
 use crate::db::{Tx, params, sql};
 use crate::worker::CapturedVersion;
@@ -168,7 +169,8 @@ pub async fn commit_edit(store: &Store, input: CommitEdit) -> Result<bool> {
                 let Some(mut leased) = lease::find(tx, input.workspace).await? else {
                     return Ok(false);
                 };
-                super::version::record(tx, &mut leased, &input.version, input.at).await?;
+                let new = NewVersion::auto(&input.version);
+                super::version::insert(tx, &mut leased, &new, input.at).await?;
                 Ok(true)
             })
         })

@@ -138,7 +138,7 @@ on_both! {
         let mut fence = live.machine_fence();
         fence.lease.epoch = placed[0].epoch;
         let version = named(&world, "manifest:written");
-        let captured = Captured { at: world.at(), fence, version: version.clone() };
+        let captured = Captured { at: world.at(), fence, version: version.clone(), asked: Vec::new() };
         worker::version_captured(&world.store, captured).await?;
         let assigned = world.assignment(&live).await?.context("assigned")?;
         let Origin::Checkpoint { version_id, manifest, .. } = assigned.machine.origin else {

@@ -57,7 +57,7 @@ impl<D: Driver> Tenure<D> {
             let edited = self.workspace()?.capture().await.map_err(files)?;
             fault::point("worker.wake.after_edits");
             // They are the workspace's whatever becomes of the wake.
-            self.reports.version(edited.clone()).await?;
+            self.reports.version(edited.clone(), Vec::new()).await?;
             self.workspace()?.settle(&edited);
             (manifest, version_id) = (edited.manifest, Some(edited.version_id));
         }
