@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use helmr_guest_wire::StartRun;
 use nix::libc;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Gid, Pid, Uid, setgid, setgroups, setsid, setuid};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -217,6 +218,16 @@ fn prepare_child(
             rustix::process::ioctl_tiocsctty(&ends.slave)?;
             // SAFETY: this is between fork and exec, the agent has one thread, and the terminal is the controlling one.
             unsafe { watcher::leave_behind(&ends.watched, &ends.slave) }?;
+            // What the agent was started without would be missing in every shell: one cannot trap what it finds ignored.
+            for key in [
+                Signal::SIGINT,
+                Signal::SIGQUIT,
+                Signal::SIGTSTP,
+                Signal::SIGHUP,
+            ] {
+                // SAFETY: no handler of this process's own is taken away, and it executes another program next.
+                unsafe { signal(key, SigHandler::SigDfl) }?;
+            }
         }
         if let Some(identity) = &identity {
             setgroups(&groups)?;
