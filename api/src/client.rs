@@ -8,6 +8,7 @@ mod attach;
 mod deployments;
 mod error;
 mod execs;
+mod files;
 mod follow;
 mod images;
 mod ptys;
@@ -36,6 +37,7 @@ use reqwest::Url;
 pub use answer::Answer;
 pub use attach::{Attachment, Seen};
 pub use error::Error;
+pub use files::{FileCondition, Incoming};
 pub use follow::{Follow, Update};
 pub use request::{ByteStream, IdempotencyKey};
 

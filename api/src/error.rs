@@ -129,6 +129,10 @@ codes! {
     InvalidPath = "invalid_path", InvalidRequest;
     InvalidCursor = "invalid_cursor", InvalidRequest;
     InvalidHeader = "invalid_header", InvalidRequest;
+    /// The range begins behind the end of the file.
+    RangeNotSatisfiable = "range_not_satisfiable", InvalidRequest;
+    /// A glob or a regular expression that is none.
+    PatternInvalid = "pattern_invalid", InvalidRequest;
     ApiVersionUnsupported = "api_version_unsupported", InvalidRequest;
     /// A value breaks a limit that the contract states.
     LimitExceeded = "limit_exceeded", InvalidRequest;
@@ -159,6 +163,7 @@ codes! {
     ExecNotFound = "exec_not_found", NotFound;
     PtyNotFound = "pty_not_found", NotFound;
     VersionNotFound = "version_not_found", NotFound;
+    FileNotFound = "file_not_found", NotFound;
     PublicTokenNotFound = "public_token_not_found", NotFound;
     UploadNotFound = "upload_not_found", NotFound;
     WorkerNotFound = "worker_not_found", NotFound;
@@ -211,6 +216,18 @@ codes! {
     WorkspaceNotActive = "workspace_not_active", Conflict;
     /// The environment holds as much as it may.
     QuotaExceeded = "quota_exceeded", Conflict;
+    FileExists = "file_exists", Conflict;
+    /// The file is another than the one that the condition names.
+    FileChanged = "file_changed", Conflict;
+    /// A directory where a file is wanted, or the other way round.
+    FileWrongKind = "file_wrong_kind", Conflict;
+    DirectoryNotEmpty = "directory_not_empty", Conflict;
+    /// A link on the way leads out of the workspace, or in a circle.
+    FileLinkOutside = "file_link_outside", Conflict;
+    /// Whoever works in the workspace changes the file faster than it can be looked at.
+    FileUnstable = "file_unstable", Conflict;
+    /// The workspace's disk is full.
+    DiskFull = "disk_full", Conflict;
     /// There is no machine that could be forked, or more in it than a fork takes along.
     ForkUnavailable = "fork_unavailable", Conflict;
     /// The state of the object does not allow it.
@@ -253,6 +270,8 @@ codes! {
     WorkerUnavailable = "worker_unavailable", Unavailable;
     /// A version is still being made.
     CaptureUnfinished = "capture_unfinished", Unavailable;
+    /// The workspace's files were on their way to another place: nothing was changed.
+    FilesMoving = "files_moving", Unavailable;
     /// Its machine did not become live in time, or could not be made.
     WorkspaceNotLive = "workspace_not_live", Unavailable;
     /// The machine could not be copied.

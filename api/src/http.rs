@@ -5,6 +5,7 @@
 pub mod deployments;
 pub mod events;
 pub mod execs;
+pub mod files;
 pub mod images;
 pub mod page;
 pub mod ptys;

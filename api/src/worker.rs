@@ -4,6 +4,8 @@
 //! opened. Everything the control plane pushes is a snapshot (an [`Assignment`]): losing, doubling or reordering one
 //! does no harm. Everything the worker posts carries the epoch of its lease and may be posted again.
 
+pub mod files;
+
 use std::collections::BTreeMap;
 
 use helmr_domain::{

@@ -27,6 +27,8 @@ pub mod blob;
 pub mod sweep;
 pub mod tree;
 
+pub mod files;
+
 pub use chunk::{ChunkName, ChunkRef};
 pub use error::Error;
 pub use keys::{DataKey, KeySet, RootKey};

@@ -158,6 +158,32 @@ pub(crate) fn total(segments: &[Segment]) -> Option<u64> {
         .try_fold(0u64, |sum, segment| sum.checked_add(segment.len))
 }
 
+/// The segments from the byte `offset` on.
+pub(crate) fn from_offset(segments: &[Segment], offset: u64) -> Vec<Segment> {
+    let mut skip = offset;
+    let mut rest = Vec::new();
+    for segment in segments {
+        let skipped = skip.min(segment.len);
+        skip -= skipped;
+        if skipped == segment.len {
+            continue;
+        }
+        let source = match segment.source {
+            Source::Zeros => Source::Zeros,
+            Source::Chunk { chunk, offset } => Source::Chunk {
+                chunk,
+                // In range: a segment lies within its chunk.
+                offset: offset.saturating_add(u32::try_from(skipped).unwrap_or(u32::MAX)),
+            },
+        };
+        rest.push(Segment {
+            source,
+            len: segment.len - skipped,
+        });
+    }
+    rest
+}
+
 /// Appends a segment, joining runs of zeros.
 pub(crate) fn push(segments: &mut Vec<Segment>, segment: Segment) {
     match segments.last_mut() {

@@ -10,15 +10,15 @@
 
 mod archive;
 mod assemble;
-mod beneath;
-mod capture;
-mod content;
+pub(crate) mod beneath;
+pub(crate) mod capture;
+pub(crate) mod content;
 mod diff;
-mod entries;
-mod entry;
+pub(crate) mod entries;
+pub(crate) mod entry;
 mod index;
 mod restore;
-mod spine;
+pub(crate) mod spine;
 
 pub use archive::{ArchiveLimits, Imported, export, import};
 pub use beneath::open_root;

@@ -4,6 +4,7 @@ pub(crate) mod deployment;
 pub(crate) mod diff;
 pub(crate) mod event;
 pub(crate) mod exec;
+pub(crate) mod file;
 pub(crate) mod image;
 pub(crate) mod log;
 pub(crate) mod pty;

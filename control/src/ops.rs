@@ -5,6 +5,7 @@ pub(crate) mod bounds;
 pub(crate) mod calls;
 pub(crate) mod deployments;
 pub(crate) mod execs;
+pub(crate) mod files;
 pub(crate) mod forks;
 pub(crate) mod images;
 pub(crate) mod logs;

@@ -102,6 +102,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         news: News::default(),
         declared: Declared::default(),
         schemas: crate::schema::Cache::default(),
+        works: helmr_files::Works::default(),
+        outlines: crate::outlines::Outlines::default(),
         ending: CancellationToken::new(),
         tasks: TaskTracker::new(),
         environments: std::sync::Mutex::default(),

@@ -6,5 +6,5 @@ mod row;
 pub(crate) use apply::{Loss, apply, end, settle};
 pub(crate) use row::{
     MachineRow, NewCheckpoint, NewMachine, NewParked, current, find, insert, insert_checkpoint,
-    insert_parked, is_live, mebibytes, names, save, set_names, supersede, touch,
+    insert_parked, is_live, mebibytes, names, save, set_names, set_touched, supersede, touch,
 };

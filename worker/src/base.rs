@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use helmr_artifacts::{Artifacts, KeySet};
+use helmr_files::Works;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use crate::client::Client;
 use crate::directory::Directory;
 use crate::disks::Disks;
 use crate::images::Images;
+use crate::turns::Turns;
 
 /// Made once at the start of a worker.
 pub(crate) struct Base<D> {
@@ -26,6 +28,9 @@ pub(crate) struct Base<D> {
     pub(crate) images: Images,
     pub(crate) bundles: Bundles,
     pub(crate) disks: Arc<Disks>,
+    pub(crate) turns: Turns,
+    /// Work on files for clients.
+    pub(crate) works: Works,
     /// Told at registration.
     pub(crate) terms: OnceLock<Terms>,
     /// What the files of workspaces in which nothing runs may take.

@@ -28,8 +28,10 @@ mod relay;
 mod slot;
 
 mod bundles;
+mod files;
 mod images;
 mod import;
+mod turns;
 mod workspace;
 
 mod backoff;

@@ -23,6 +23,8 @@ pub const CRASH_POINTS: &[&str] = &[
     // The lease is released; the machine still stands.
     "worker.park.after_parked_commit",
     "worker.park.after_kill",
+    // What was written while the machine was parked is captured, and not yet told.
+    "worker.wake.after_edits",
     "worker.wake.before_restore",
     "worker.wake.after_restore",
     "worker.wake.after_hello",
@@ -57,6 +59,12 @@ pub const CRASH_POINTS: &[&str] = &[
     "worker.stop.after_stopping",
     "worker.stop.after_kill",
     "worker.stop.after_capture",
+    // The bytes of a file are on the disk under no name.
+    "worker.files.after_gather",
+    // It is noted that a parked machine's files change; they have not.
+    "worker.files.after_note",
+    // They have, and nobody knows.
+    "worker.files.after_change",
 ];
 
 #[cfg(test)]

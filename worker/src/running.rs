@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use helmr_api::transport::Connector;
 use helmr_api::worker::{DriverReport, Registered};
 use helmr_artifacts::{Artifacts, DataKey, KeySet};
+use helmr_files::Works;
 use helmr_machine::Driver;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ use crate::directory::{Directory, remove};
 use crate::disks::Disks;
 use crate::dispatcher::Dispatcher;
 use crate::images::Images;
+use crate::turns::Turns;
 use crate::{Config, Error, connect, housekeeping, identity, lease, serve};
 
 /// What a machine may take to be set aside once its grace is over.
@@ -70,6 +72,8 @@ impl Worker {
             disks,
             cache_bytes: config.cache_bytes,
             tidy: Notify::new(),
+            turns: Turns::default(),
+            works: Works::default(),
             terms: OnceLock::new(),
             renew: Notify::new(),
             draining: CancellationToken::new(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -13,7 +14,7 @@ use helmr_domain::WorkspaceId;
 use helmr_machine::Driver;
 
 use crate::dispatcher::{Dispatcher, NotTaken};
-use crate::{import, slot, workspace};
+use crate::{files, import, slot, workspace};
 
 /// An assignment carries the outcomes of waits, each up to a record's size.
 const BODY_BYTES: usize = 64 << 20;
@@ -31,6 +32,8 @@ pub(crate) fn routes<D: Driver>(dispatcher: Arc<Dispatcher<D>>) -> Router {
         .route("/v1/images/import", post(import_image::<D>))
         .route("/v1/health", get(health::<D>))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        // Their bodies are streams, bounded by the workspace's disk.
+        .route("/v1/files/{workspace_id}", post(work_on_files::<D>))
         .with_state(dispatcher)
 }
 
@@ -111,6 +114,40 @@ async fn import_image<D: Driver>(
                 "internal",
                 "the worker could not import the image; its log says why".to_owned(),
             )
+        }
+    }
+}
+
+async fn work_on_files<D: Driver>(
+    State(dispatcher): State<Arc<Dispatcher<D>>>,
+    Path(workspace_id): Path<WorkspaceId>,
+    body: Body,
+) -> Response {
+    let Ok((head, bytes)) = helmr_files::unframed(body).await else {
+        let message = "the request has no head".to_owned();
+        return refuse(StatusCode::BAD_REQUEST, "invalid_body", message);
+    };
+    let request = match serde_json::from_slice(&head) {
+        Ok(request) => request,
+        Err(error) => {
+            return refuse(StatusCode::BAD_REQUEST, "invalid_body", error.to_string());
+        }
+    };
+    match files::perform(dispatcher.base(), workspace_id, request, bytes).await {
+        Ok(reply) => helmr_files::framed(&reply.head, reply.body).into_response(),
+        Err(refusal) => {
+            if let Some(cause) = refusal.cause {
+                tracing::error!(workspace.id = %workspace_id, cause, "work on files failed");
+            }
+            let status = StatusCode::from_u16(refusal.code.kind().status())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let error = ErrorDetail {
+                code: refusal.code.as_str().to_owned(),
+                message: refusal.message,
+                details: refusal.details,
+                request_id: None,
+            };
+            (status, Json(ErrorBody { error })).into_response()
         }
     }
 }

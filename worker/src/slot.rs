@@ -35,6 +35,7 @@ use crate::directory::MachineDir;
 use crate::record::{Phase, Record};
 use crate::relay::Names;
 use crate::report::Reports;
+use crate::turns::{Holder, Turn};
 use crate::workspace::Workspace;
 use ending::Ending;
 use launch::Launches;
@@ -105,6 +106,8 @@ impl<D: Driver> Slot<D> {
                     .materialization_id
             }
         };
+        let mut turn = self.base.turns.take(self.workspace_id).await;
+        *turn = Holder::Nobody;
         let machine_dir = self.base.directory.machine(materialization_id);
         let record = match entry {
             Entry::Adopted(record) => record.clone(),
@@ -130,6 +133,7 @@ impl<D: Driver> Slot<D> {
             record,
             workspace: None,
             launches: Launches::default(),
+            turn: Some(turn),
             released: Arc::default(),
             copying: None,
         })
@@ -174,6 +178,8 @@ pub(crate) struct Tenure<D> {
     /// Opened with the first assignment, which brings its keys.
     workspace: Option<Workspace>,
     launches: Launches,
+    /// To change the files, while nobody else may.
+    turn: Option<Turn>,
     /// The lease is being given up: that it is lost is the expected, and the rest is cleaning.
     released: Arc<AtomicBool>,
     /// The copy that is being made.
@@ -198,7 +204,10 @@ impl<D: Driver> Tenure<D> {
             Entry::Adopted(_) => self.readopt().await?,
         };
         loop {
-            let ended = match self.live(&mut machine).await? {
+            self.put_turn_down();
+            let next = self.live(&mut machine).await?;
+            self.take_turn().await;
+            let ended = match next {
                 live::Next::Park { draining } => self.park(&mut machine, draining).await?,
                 live::Next::Stop => self.rest(&mut machine).await?,
             };
@@ -215,6 +224,22 @@ impl<D: Driver> Tenure<D> {
         match plan::for_lack_of_work(&directive, lives) {
             plan::Step::Park { draining } => self.park(machine, draining).await,
             plan::Step::Stop | plan::Step::Stay { .. } => self.stop(machine).await,
+        }
+    }
+
+    /// Lets others change the files: the machine lives.
+    fn put_turn_down(&mut self) {
+        if let Some(mut turn) = self.turn.take() {
+            *turn = Holder::Live(self.record.materialization_id);
+        }
+    }
+
+    /// Waits until nobody else changes the files, and keeps it so.
+    async fn take_turn(&mut self) {
+        if self.turn.is_none() {
+            let mut turn = self.base.turns.take(self.record.workspace_id).await;
+            *turn = Holder::Nobody;
+            self.turn = Some(turn);
         }
     }
 

@@ -443,6 +443,22 @@ pub(crate) async fn store_as_is(
     })
 }
 
+/// Notes that files are about to be written while the machine is parked, so that they are captured before it goes on.
+pub(crate) fn note_edit(directory: &WorkspaceDir) -> Result<(), Error> {
+    let path = directory.state();
+    let mut state: State = read_json(&path)
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "a workspace's state cannot be read; its files are looked at anew");
+            None
+        })
+        .unwrap_or_default();
+    if state.edited {
+        return Ok(());
+    }
+    state.edited = true;
+    write_json(&path, &state, Durability::Process).map_err(io_error("write", path))
+}
+
 fn io_error(operation: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io {
         operation,

@@ -61,17 +61,17 @@ enum Task {
         #[arg(default_value_t = 15)]
         rounds: u32,
     },
+    /// Test large trees at their full size; `check` has them at a fiftieth.
+    Scale {
+        /// What is made large.
+        #[arg(value_enum)]
+        what: scale::What,
+    },
     /// Build everything and test the shipped binary from outside.
     E2e {
         /// Given to `cargo test`, for example the name of a test.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
-    },
-    /// Make large trees at full size, and count what they cost.
-    Scale {
-        /// What to make.
-        #[arg(value_enum)]
-        what: scale::What,
     },
     /// Play simulated schedules of the durable core: many, or one by its seed.
     Sim(sim::Arguments),
@@ -87,9 +87,9 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&workspace),
         Task::Codegen => codegen::write(&workspace),
         Task::Bench { what, rounds } => bench::run(&workspace, what, rounds),
+        Task::Scale { what } => scale::run(&workspace, what),
         Task::E2e { rest } => build::run(&workspace, build::Profile::Release)
             .and_then(|()| check::end_to_end(&workspace, &rest)),
-        Task::Scale { what } => scale::run(&workspace, what),
         Task::Sim(arguments) => sim::run(&workspace, &arguments),
         Task::Advisories => check::advisories(&workspace),
     });

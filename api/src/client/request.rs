@@ -79,6 +79,7 @@ pub(super) struct Request<'a> {
     accept: &'static str,
     last_event_id: Option<String>,
     timeout: Option<Duration>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Client {
@@ -122,7 +123,16 @@ impl<'a> Request<'a> {
             accept: "application/json",
             last_event_id: None,
             timeout: Some(TIMEOUT),
+            headers: Vec::new(),
         }
+    }
+
+    /// Adds a header, unless there is no value.
+    pub(super) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.headers.push((name, value.to_owned()));
+        }
+        self
     }
 
     /// Adds a query parameter, unless there is no value.
@@ -237,6 +247,9 @@ impl<'a> Request<'a> {
         }
         if let Some(id) = &self.last_event_id {
             request = request.header("last-event-id", id);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);

@@ -499,7 +499,7 @@ impl Capture<'_> {
 /// What came of a visit: an inner error means that the name is something else by now.
 type Visit = Result<Result<(), Errno>, Error>;
 
-pub(super) fn store_piece(
+pub(crate) fn store_piece(
     writer: &mut Writer<'_>,
     segments: &mut Vec<Segment>,
     piece: &[u8],

@@ -5,6 +5,7 @@ mod capture;
 mod create;
 mod diff;
 pub(super) mod exec;
+mod files;
 mod fork;
 mod list;
 mod recover;
@@ -87,6 +88,9 @@ pub enum Command {
     Exec(exec::Arguments),
     /// Open a terminal in a workspace's machine, with a shell, and work in it
     Shell(shell::Arguments),
+    /// Work on a workspace's files: its machine may live, be parked or stopped
+    #[command(subcommand)]
+    Files(files::Command),
     /// List the commands that were run in a workspace, newest first
     Ps {
         /// The workspace's id (ws_…)
@@ -125,6 +129,7 @@ impl Command {
             Self::Diff(arguments) => return diff::run(arguments, context, &client).await,
             Self::Export(arguments) => return archive::export(arguments, context, &client).await,
             Self::Import(arguments) => return archive::import(arguments, context, &client).await,
+            Self::Files(command) => return Box::pin(command.run(context)).await,
             Self::Exec(arguments) => return exec::run(arguments, context, &client).await,
             Self::Shell(arguments) => return shell::run(arguments, context, &client).await,
             Self::Ps { workspace, page } => {

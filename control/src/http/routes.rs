@@ -126,6 +126,25 @@ fn api() -> OpenApiRouter<Control> {
             v1::storage::get_retention,
             v1::storage::update_retention
         ))
+        .routes(routes!(
+            v1::files::read::list_files,
+            v1::files::change::remove_file
+        ))
+        .routes(routes!(v1::files::read::stat_file))
+        .routes(routes!(
+            v1::files::read::read_file,
+            v1::files::write::write_file
+        ))
+        .routes(routes!(v1::files::write::append_file))
+        .routes(routes!(
+            v1::files::archive::download_files,
+            v1::files::archive::upload_files
+        ))
+        .routes(routes!(v1::files::find::glob_files))
+        .routes(routes!(v1::files::find::search_files))
+        .routes(routes!(v1::files::change::make_directory))
+        .routes(routes!(v1::files::change::move_file))
+        .routes(routes!(v1::files::change::change_mode))
         .routes(routes!(v1::uploads::find_missing_uploads))
         .routes(routes!(v1::uploads::upload))
         .routes(routes!(v1::workers::list_workers))

@@ -3,6 +3,7 @@
 pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod execs;
+pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod ptys;
 pub(crate) mod public_tokens;

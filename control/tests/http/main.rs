@@ -10,6 +10,7 @@ mod authorisation;
 mod clocks;
 mod deployments;
 mod envelope;
+mod files;
 mod follow;
 mod forks;
 mod idempotency;

@@ -85,6 +85,11 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Goes away without a word.
+    pub(crate) fn leave(&mut self) {
+        self.tasks.abort_all();
+    }
+
     /// Connects anew; what was pushed on the old connection and not looked at is lost.
     pub(crate) async fn reconnect(&mut self, server: &Server) -> Result<()> {
         self.tasks.abort_all();

@@ -7,6 +7,7 @@ mod crash;
 mod cycles;
 mod examples;
 mod execs;
+mod files;
 mod first_start;
 mod following;
 mod forks;

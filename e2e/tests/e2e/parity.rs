@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Server};
 
-const TAGS: [&str; 10] = [
+const TAGS: [&str; 11] = [
+    "files",
     "sessions",
     "streams",
     "runs",
@@ -17,7 +18,21 @@ const TAGS: [&str; 10] = [
 ];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 69] = [
+const COMMANDS: [(&str, &str); 82] = [
+    ("list_files", "workspace files ls"),
+    ("stat_file", "workspace files stat"),
+    ("read_file", "workspace files cat"),
+    ("write_file", "workspace files put"),
+    ("append_file", "workspace files append"),
+    ("remove_file", "workspace files rm"),
+    ("move_file", "workspace files mv"),
+    ("make_directory", "workspace files mkdir"),
+    ("change_mode", "workspace files chmod"),
+    // With a directory.
+    ("download_files", "workspace files get"),
+    ("upload_files", "workspace files put"),
+    ("glob_files", "workspace files glob"),
+    ("search_files", "workspace files grep"),
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),

@@ -69,6 +69,8 @@ export type { ExecOutput } from "./resources/exec-output.ts";
 export type { ExecStdin, WriteStdinOptions } from "./resources/exec-stdin.ts";
 export type * from "./resources/exec-types.ts";
 export type { Execs, WorkspaceExecs } from "./resources/execs.ts";
+export type * from "./resources/file-types.ts";
+export type { WorkspaceFiles } from "./resources/files.ts";
 export type { PtyAttachment } from "./resources/pty-attachment.ts";
 export type { PtyHandle } from "./resources/pty-handle.ts";
 export type * from "./resources/pty-types.ts";

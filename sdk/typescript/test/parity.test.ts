@@ -67,6 +67,19 @@ const METHODS: Readonly<Record<string, unknown>> = {
   sweep_storage: client.storage.sweep,
   get_retention: client.storage.retention,
   update_retention: client.storage.setRetention,
+  list_files: workspace.files.list,
+  stat_file: workspace.files.stat,
+  read_file: workspace.files.read,
+  write_file: workspace.files.write,
+  append_file: workspace.files.append,
+  make_directory: workspace.files.mkdir,
+  move_file: workspace.files.move,
+  change_mode: workspace.files.chmod,
+  remove_file: workspace.files.remove,
+  download_files: workspace.files.download,
+  upload_files: workspace.files.upload,
+  glob_files: workspace.files.glob,
+  search_files: workspace.files.search,
   create_exec: workspace.exec,
   list_execs: workspace.execs.list,
   get_exec: client.execs.get,
@@ -105,6 +118,7 @@ test("every operation on sessions, streams, runs, tokens, workspaces, execs and 
     "ptys",
     "quotas",
     "storage",
+    "files",
   ]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))

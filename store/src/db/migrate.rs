@@ -61,6 +61,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "versions",
         text: include_str!("../../migrations/0010_versions.sql"),
     },
+    Migration {
+        number: 11,
+        name: "files",
+        text: include_str!("../../migrations/0011_files.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.

@@ -26,6 +26,7 @@ pub(crate) async fn apply(
     let Some(next) = decision.next else {
         return Ok(false);
     };
+    note_touched(tx, machine, next).await?;
     let leaving = machine.leaving;
     enter(machine, next, at);
     row::save(tx, machine).await?;
@@ -60,6 +61,17 @@ pub(crate) async fn apply(
     // Room was made, or something may be woken.
     tx.hint(Hint::Queue);
     Ok(true)
+}
+
+/// A park captured what was written; whatever was set aside writes again once it is awake.
+async fn note_touched(tx: &mut Tx, machine: &mut MachineRow, next: State) -> Result<()> {
+    match (machine.state, next) {
+        (State::Live | State::Parking, State::Parked { .. }) => {
+            row::set_touched(tx, machine, false).await
+        }
+        (State::Resuming { .. }, State::Live) => row::set_touched(tx, machine, true).await,
+        _ => Ok(()),
+    }
 }
 
 /// Says what became of a machine that was asked for by itself. `leaving`: it was told to make room.
@@ -158,6 +170,11 @@ async fn forget(
     at: Moment,
 ) -> Result<()> {
     if !runs::active_in(tx, machine.workspace).await?.is_empty() {
+        return Ok(());
+    }
+    if machine.touched {
+        // Somebody wrote to its files: it is woken for its end, which captures them.
+        tx.hint(Hint::Queue);
         return Ok(());
     }
     // It has no runs to lose.

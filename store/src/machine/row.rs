@@ -24,7 +24,8 @@ pub(crate) struct MachineRow {
     pub(crate) driver: String,
     pub(crate) spec: Spec,
     pub(crate) base_version: Option<VersionId>,
-    /// Whether something in it may have written to its files.
+    /// Whether its files may be newer than the last version: something in it or, while it is parked, somebody else may
+    /// have written to them.
     pub(crate) touched: bool,
     /// Told to make room.
     pub(crate) leaving: bool,
@@ -84,7 +85,7 @@ sql! {
             touched, leaving, failed_wakes, not_before_at, requested_at, parked_at
         )
         SELECT $2, organization_id, project_id, environment_id, $3, 'parked', $4, worker_id, 0,
-            driver, spec, cpu_millis, memory_mib, $5, protocol, 1, 0, 0, 0, $6, $6
+            driver, spec, cpu_millis, memory_mib, $5, protocol, 0, 0, 0, 0, $6, $6
         FROM materializations
         WHERE id = $1";
 
@@ -109,6 +110,10 @@ sql! {
     SUPERSEDE = "UPDATE materializations
         SET superseded = 1
         WHERE workspace_id = $1 AND ended_at IS NULL";
+
+    SET_TOUCHED = "UPDATE materializations
+        SET touched = $2
+        WHERE id = $1 AND touched <> $2";
 
     SET_ENDING = "UPDATE materializations
         SET ending = 1
@@ -270,6 +275,14 @@ pub(crate) async fn touch(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
 /// Notes that what a workspace's machine leaves is not what the workspace goes on from.
 pub(crate) async fn supersede(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
     tx.run(&SUPERSEDE, params![workspace]).await.map(drop)
+}
+
+/// Notes whether a machine's files may be newer than its workspace's last version.
+pub(crate) async fn set_touched(tx: &mut Tx, row: &mut MachineRow, touched: bool) -> Result<()> {
+    row.touched = touched;
+    tx.run(&SET_TOUCHED, params![row.id, touched])
+        .await
+        .map(drop)
 }
 
 /// Notes that a machine is to end as soon as its runs have.

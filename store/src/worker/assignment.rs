@@ -130,10 +130,11 @@ sql! {
         FROM versions
         WHERE id = $1";
 
-    FIND_CHECKPOINT = "SELECT c.version_id, v.manifest
-        FROM checkpoints c
-        JOIN versions v ON v.id = c.version_id
-        WHERE c.id = $1";
+    /// The files may have been written since the checkpoint, and captured: it is woken on those.
+    FIND_FILES = "SELECT s.current_version_id AS version_id, v.manifest
+        FROM workspaces s
+        JOIN versions v ON v.id = s.current_version_id
+        WHERE s.id = $1";
 
     FIND_BUNDLE = "SELECT d.bundle_sha256, d.bundle_manifest, e.hot_window_us
         FROM deployments d
@@ -244,7 +245,7 @@ async fn read_origin(tx: &mut Tx, machine: &MachineRow) -> Result<Origin> {
         | MachineState::Failed => None,
     };
     if let Some(checkpoint_id) = checkpoint {
-        let mut row = tx.one(&FIND_CHECKPOINT, params![checkpoint_id]).await?;
+        let mut row = tx.one(&FIND_FILES, params![machine.workspace]).await?;
         return Ok(Origin::Checkpoint {
             checkpoint_id,
             version_id: row.take("version_id")?,

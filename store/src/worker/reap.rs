@@ -78,14 +78,14 @@ async fn reap(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<Option<
     }))
 }
 
-/// Whether processes may have written since the last version.
+/// Whether the files may be newer than the last version, if anybody wrote to them.
 const fn may_hold_newer_files(state: State) -> bool {
     match state {
-        State::Live | State::Parking | State::Stopping => true,
+        // Somebody may have written while it was parked.
+        State::Live | State::Parking | State::Stopping | State::Resuming { .. } => true,
         State::Requested
         | State::Preparing
         | State::Parked { .. }
-        | State::Resuming { .. }
         | State::Stopped
         | State::Lost
         | State::Failed => false,

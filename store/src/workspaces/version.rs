@@ -41,6 +41,20 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) changed_bytes: u64,
 }
 
+impl<'a> NewVersion<'a> {
+    /// Of files that were captured or changed without anybody asking for a version.
+    pub(crate) fn auto(captured: &'a CapturedVersion) -> Self {
+        Self {
+            id: captured.version_id,
+            kind: "auto",
+            message: None,
+            manifest: &captured.manifest,
+            size_bytes: captured.size_bytes,
+            changed_bytes: captured.changed_bytes,
+        }
+    }
+}
+
 /// Makes captured files the workspace's current version, once. Those of a machine from which the workspace has gone away
 /// are kept beside.
 pub(crate) async fn record(
@@ -50,14 +64,7 @@ pub(crate) async fn record(
     captured: &CapturedVersion,
     at: Moment,
 ) -> Result<()> {
-    let new = NewVersion {
-        id: captured.version_id,
-        kind: "auto",
-        message: None,
-        manifest: &captured.manifest,
-        size_bytes: captured.size_bytes,
-        changed_bytes: captured.changed_bytes,
-    };
+    let new = NewVersion::auto(captured);
     if machine.superseded {
         return insert_beside(tx, leased, machine.base_version, &new, at).await;
     }

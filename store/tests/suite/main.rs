@@ -4,6 +4,7 @@ mod catalog;
 mod chaos;
 mod engines;
 mod execs;
+mod files;
 mod forks;
 mod holdings;
 mod holds;

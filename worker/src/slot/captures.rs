@@ -66,6 +66,7 @@ impl<D: Driver> Tenure<D> {
         if self.workspace.is_none() {
             return Ok(Outcome::GivenUp);
         }
+        self.take_turn().await;
         self.pause(machine)
             .await
             .map_err(|error| self.gone("pause the machine", &error))?;
@@ -75,6 +76,7 @@ impl<D: Driver> Tenure<D> {
         self.resume(machine)
             .await
             .map_err(|error| self.gone("resume the machine", &error))?;
+        self.put_turn_down();
         let mut version = match captured {
             Ok(version) => version,
             Err(error) => {

@@ -80,6 +80,8 @@ impl Ending {
 impl<D: Driver> Tenure<D> {
     pub(super) async fn end(mut self, ending: Ending) {
         let workspace_id = self.record.workspace_id;
+        // Nothing is written for a machine that is over.
+        self.take_turn().await;
         match ending {
             Ending::Parked => {}
             Ending::Stopped => tracing::info!(workspace.id = %workspace_id, "machine stopped"),

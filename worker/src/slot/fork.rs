@@ -63,6 +63,7 @@ impl<D: Driver> Tenure<D> {
         };
         // Whatever ends this half-way, what became of the copy is asked for then.
         self.copying = Some(copy.clone());
+        self.take_turn().await;
         let failed = match self.copy(machine, &copy).await {
             Ok(forked) => self.commit_fork(copy, forked).await?,
             Err(reason) => Some(crate::serve::describe(&reason)),
@@ -75,6 +76,7 @@ impl<D: Driver> Tenure<D> {
         self.resume(machine)
             .await
             .map_err(|error| self.gone("resume the machine", &error))?;
+        self.put_turn_down();
         fault::point("worker.fork.after_resume");
         machine.pace.worked(Instant::now());
         let workspace_id = self.record.workspace_id;

@@ -55,6 +55,9 @@ impl<D: Driver> Tenure<D> {
         if self.workspace()?.is_edited() {
             // What was written while the machine was parked belongs to the workspace: a repeat begins from there.
             let edited = self.workspace()?.capture().await.map_err(files)?;
+            fault::point("worker.wake.after_edits");
+            // They are the workspace's whatever becomes of the wake.
+            self.reports.version(edited.clone(), Vec::new()).await?;
             self.workspace()?.settle(&edited);
             (manifest, version_id) = (edited.manifest, Some(edited.version_id));
         }

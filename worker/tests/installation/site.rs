@@ -182,6 +182,29 @@ impl Site {
         self.send(Method::GET, path, Body::empty()).await
     }
 
+    /// Sends bytes and gives status and body, whatever they are.
+    pub(crate) async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Result<(http::response::Parts, Vec<u8>)> {
+        let up = self.up.as_ref().context("it is up")?;
+        let mut request = Request::builder()
+            .method(&method)
+            .uri(path)
+            .header("authorization", format!("Bearer {}", up.key));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into())?;
+        let Ok(answer) = timeout(DEADLINE, up.router.clone().oneshot(request)).await?;
+        let (parts, body) = answer.into_parts();
+        let bytes = timeout(DEADLINE, body.collect()).await??.to_bytes();
+        Ok((parts, bytes.to_vec()))
+    }
+
     async fn send(&self, method: Method, path: &str, body: Body) -> Result<Value> {
         let up = self.up.as_ref().context("it is up")?;
         let mut request = Request::builder()

@@ -33,15 +33,17 @@ export interface HttpSettings {
 const TIMEOUT_MS = 60_000;
 const PAUSES_MS = [100, 300, 900];
 
+/** Bytes to send: whole, or as they come. */
+type Bytes = string | Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+
 interface Asked {
-  readonly method: "DELETE" | "GET" | "PATCH" | "POST";
+  readonly method: "DELETE" | "GET" | "PATCH" | "POST" | "PUT";
   readonly path: readonly string[];
   readonly query?: Query;
   readonly body?: JsonValue;
-  /** Sent as they come, instead of a body. */
-  readonly bytes?: Uint8Array | ReadableStream<Uint8Array>;
+  readonly bytes?: Bytes;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly signal: AbortSignal;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Sends requests. */
@@ -81,6 +83,36 @@ export class Http {
   /** Deletes. Repeating it is fine. */
   delete<T>(path: readonly string[], query: Query = {}, options: RequestOptions = {}): Promise<T> {
     return this.#answer({ method: "DELETE", path, query }, true, options);
+  }
+
+  /** Sends a request once, with bytes if there are any, and gives the answer with its body unread. Takes as long as it takes. */
+  open(
+    method: Asked["method"],
+    path: readonly string[],
+    sent: {
+      readonly query?: Query;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: Bytes;
+    },
+    options: RequestOptions = {},
+  ): Promise<Response> {
+    const deadline = options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs);
+    const signals = [options.signal, deadline].filter((signal) => signal !== undefined);
+    const signal = signals.length === 0 ? undefined : AbortSignal.any(signals);
+    const { query, headers, body } = sent;
+    return this.#send({
+      method,
+      path,
+      ...(query !== undefined && { query }),
+      ...(headers !== undefined && { headers }),
+      ...(body !== undefined && { bytes: body }),
+      signal,
+    });
+  }
+
+  /** Reads the JSON of an answer. */
+  async read<T>(response: Response): Promise<T> {
+    return fromWire<T>(await readJson(response, [new URL(response.url).pathname]));
   }
 
   /** Opens a stream of events after the one with the id. Its bytes have no end to wait for. */
@@ -159,23 +191,22 @@ export class Http {
   /** Sends once; a refusal is an error. */
   async #send(asked: Asked): Promise<Response> {
     const url = this.#url(asked.path, asked.query);
-    const headers = { accept: "application/json", ...this.#headers(), ...asked.headers };
+    const headers: Record<string, string> = { accept: "application/json", ...this.#headers(), ...asked.headers };
+    if (asked.body !== undefined) headers["content-type"] = "application/json";
+    else if (asked.bytes !== undefined) headers["content-type"] ??= "application/octet-stream";
     let response: Response;
     try {
       response = await this.#settings.fetch(url, {
         method: asked.method,
-        headers: asked.body === undefined ? headers : { ...headers, "content-type": "application/json" },
-        signal: asked.signal,
+        headers,
+        ...(asked.signal !== undefined && { signal: asked.signal }),
         // A credential must not follow a redirect to another server.
         redirect: "error",
         credentials: "omit",
         ...(asked.body !== undefined && { body: JSON.stringify(asked.body) }),
-        // A stream is sent while it is read only if that is said.
-        ...(asked.bytes !== undefined && {
-          body: asked.bytes as NonNullable<RequestInit["body"]>,
-          duplex: "half",
-        }),
-      });
+        // Bytes that come as they come are sent while the answer is awaited.
+        ...(asked.bytes !== undefined && { body: asked.bytes as never, duplex: "half" }),
+      } as RequestInit);
     } catch (cause) {
       const message = `${asked.method} ${url.pathname}: the server at ${url.origin} was not reached`;
       throw new ConnectionError({ status: 0, code: "connection_failed", message, cause });

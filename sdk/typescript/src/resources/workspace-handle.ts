@@ -6,6 +6,7 @@ import { toWire } from "../internal/wire.ts";
 import type { ExecHandle } from "./exec-handle.ts";
 import type { ExecOptions } from "./exec-types.ts";
 import { makeExec, WorkspaceExecs } from "./execs.ts";
+import { WorkspaceFiles } from "./files.ts";
 import { WorkspacePtys } from "./ptys.ts";
 import type {
   ConnectOptions,
@@ -33,6 +34,7 @@ export class WorkspaceHandle {
   readonly #lookup: WorkspaceLookup;
   readonly versions: WorkspaceVersions;
   readonly execs: WorkspaceExecs;
+  readonly files: WorkspaceFiles;
   readonly pty: WorkspacePtys;
 
   /** @param lookup gives the workspace's id; asked when it is first needed. */
@@ -41,6 +43,7 @@ export class WorkspaceHandle {
     this.#lookup = lookup;
     this.versions = new WorkspaceVersions(http, () => lookup.id());
     this.execs = new WorkspaceExecs(http, () => lookup.id());
+    this.files = new WorkspaceFiles(http, () => lookup.id());
     this.pty = new WorkspacePtys(
       http,
       () => lookup.id(),

@@ -69,6 +69,11 @@ sql! {
                 AND e.idle = 0
                 AND (e.state = 'queued' OR COALESCE(m.state, 'parked') = 'parked')
             UNION ALL
+            -- parked machines that are to end, whose files were written since
+            SELECT m.workspace_id, 0, 0, m.parked_at
+            FROM materializations m
+            WHERE m.ended_at IS NULL AND m.state = 'parked' AND m.ending = 1 AND m.touched = 1
+            UNION ALL
             -- parked machines that are to be copied
             SELECT f.source_id, 0, 0, f.requested_at
             FROM forks f

@@ -140,9 +140,14 @@ pub async fn version_captured(store: &Store, input: Captured) -> Result<()> {
     store
         .write(input, |tx, input| {
             Box::pin(async move {
-                let (machine, mut leased) = fenced(tx, input.fence).await?;
+                let (mut machine, mut leased) = fenced(tx, input.fence).await?;
                 let captured = (&input.version, input.asked.as_slice());
-                workspaces::record_asked(tx, &mut leased, &machine, captured, input.at).await
+                workspaces::record_asked(tx, &mut leased, &machine, captured, input.at).await?;
+                if matches!(machine.state, State::Resuming { .. }) {
+                    // Those are what was written while it was parked, and nothing runs yet.
+                    machine::set_touched(tx, &mut machine, false).await?;
+                }
+                Ok(())
             })
         })
         .await
