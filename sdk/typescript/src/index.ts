@@ -69,10 +69,6 @@ export type { ExecOutput } from "./resources/exec-output.ts";
 export type { ExecStdin, WriteStdinOptions } from "./resources/exec-stdin.ts";
 export type * from "./resources/exec-types.ts";
 export type { Execs, WorkspaceExecs } from "./resources/execs.ts";
-export type { PtyAttachment } from "./resources/pty-attachment.ts";
-export type { PtyHandle } from "./resources/pty-handle.ts";
-export type * from "./resources/pty-types.ts";
-export type { Ptys, WorkspacePtys } from "./resources/ptys.ts";
 export type { Growing, GrowingOptions } from "./resources/growing.ts";
 export type {
   DataOf,
@@ -84,6 +80,10 @@ export type {
   SentRecord,
   StreamTokenOptions,
 } from "./resources/lanes.ts";
+export type { PtyAttachment } from "./resources/pty-attachment.ts";
+export type { PtyHandle } from "./resources/pty-handle.ts";
+export type * from "./resources/pty-types.ts";
+export type { Ptys, WorkspacePtys } from "./resources/ptys.ts";
 export type {
   Auth,
   Capability,
