@@ -136,6 +136,11 @@ sql! {
         JOIN versions v ON v.id = s.current_version_id
         WHERE s.id = $1";
 
+    FIND_CHECKPOINT = "SELECT c.version_id, v.manifest
+        FROM checkpoints c
+        JOIN versions v ON v.id = c.version_id
+        WHERE c.id = $1";
+
     FIND_BUNDLE = "SELECT d.bundle_sha256, d.bundle_manifest, e.hot_window_us
         FROM deployments d
         JOIN environments e ON e.id = d.environment_id
@@ -245,7 +250,12 @@ async fn read_origin(tx: &mut Tx, machine: &MachineRow) -> Result<Origin> {
         | MachineState::Failed => None,
     };
     if let Some(checkpoint_id) = checkpoint {
-        let mut row = tx.one(&FIND_FILES, params![machine.workspace]).await?;
+        // The workspace went on from other files than those that the machine has open.
+        let mut row = if machine.superseded {
+            tx.one(&FIND_CHECKPOINT, params![checkpoint_id]).await?
+        } else {
+            tx.one(&FIND_FILES, params![machine.workspace]).await?
+        };
         return Ok(Origin::Checkpoint {
             checkpoint_id,
             version_id: row.take("version_id")?,

@@ -340,7 +340,12 @@ on_both! {
         assert_eq!(restored.workspace.machine.context("for its grace")?.state, "parked");
         let id = fresh(workspaces::capture(&world.store, capture(&world, live.workspace)).await?)?;
         assert_eq!(made(&world, live.workspace, id).await?.parent_id, Some(restored.version.id));
-        let woken = world.wake(&live).await?;
+        // It is woken on the files that it has open, not on those that were restored.
+        let placed = world.place().await?;
+        let woken = world.on(&world.run(live.run).await?, &placed[0]).await?;
+        let origin = world.assignment(&woken).await?.context("assigned")?.machine.origin;
+        assert!(matches!(origin, Origin::Checkpoint { version_id, .. } if version_id == parked), "{origin:?}");
+        worker::machine_live(&world.store, world.machine(&woken)).await?;
         world.finish(&woken, worker::Finished::Stopped).await?;
         stopped(&world, &woken, "woken for its grace").await?;
         assert_eq!(get(&world, live.workspace).await?.current_version_id, Some(id));
