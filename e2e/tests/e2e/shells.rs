@@ -11,8 +11,8 @@ use crate::ptys::{await_machine, await_pty, make_workspace, soon_idle};
 use crate::screen::Screen;
 
 const WITHIN: Duration = Duration::from_secs(60);
-/// A shell whose prompt is not mistaken for another one's.
-const SHELL: &str = "--env PS1='inside> ' -- bash --norc -i";
+/// A shell whose prompt is not mistaken for another one's, nor for the words that ask for it.
+const SHELL: &str = "--env PS1='in''side> ' -- bash --norc -i";
 /// Says whether the terminal was left raw.
 const RAW: &str = "raw $(stty -a | grep -c -- -icanon)";
 
@@ -331,7 +331,12 @@ async fn programs_that_fill_the_screen_look_right() -> Result<()> {
         })
         .await?;
     screen.enter(":wq").await?;
-    screen.await_shown("written").await?;
+    // What is typed too early is the editor's.
+    screen
+        .await_screen("the shell's prompt", |shown| {
+            shown.trim_end().ends_with("inside>")
+        })
+        .await?;
     screen.enter("cat notes.txt; exit").await?;
     screen.await_shown("ended with 0").await?;
     poll_until("the other to end", WITHIN, || async {

@@ -69,7 +69,8 @@ describe("ptys", () => {
     );
     const pty = server.client.ptys.open("pty_1");
     const seen = [];
-    for await (const { offset, bytes } of pty.output.follow({ cursor: "5" })) seen.push([offset, bytes.length]);
+    for await (const { offset, bytes } of pty.output.follow({ cursor: "5" }))
+      seen.push([offset, bytes.length]);
     expect(seen).toEqual([[5, 3]]);
     expect(server.seen[0]).toMatchObject({ path: "/api/v1/ptys/pty_1/output", query: { cursor: "5" } });
     expect(await pty.wait()).toMatchObject({ state: "exited", exitCode: 3 });
@@ -85,7 +86,8 @@ describe("ptys", () => {
     expect((await pty.resize({ cols: 90, rows: 24 })).cols).toBe(90);
     expect((await pty.close()).closed).toBe(true);
     const listed = [];
-    for await (const { workspaceId } of server.client.workspaces.open("ws_1").pty.list()) listed.push(workspaceId);
+    for await (const { workspaceId } of server.client.workspaces.open("ws_1").pty.list())
+      listed.push(workspaceId);
     expect(listed).toEqual(["ws_1"]);
     expect(server.seen.map(({ path }) => path)).toEqual([
       "/api/v1/ptys/pty_1/resize",
