@@ -36,9 +36,9 @@ fn tar(dir: &OsPath, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), input).unwrap();
     let made = Command::new("tar")
-        .args(arguments)
         .arg("--directory")
         .arg(dir)
+        .args(arguments)
         .stdin(file.reopen().unwrap())
         .output()
         .unwrap();
