@@ -66,6 +66,7 @@ pub(crate) unsafe fn leave_behind(
             Ok(())
         }
         // Its parent ends at once, so that it is the agent's and not the shell's, which may wait for all of its children.
+        // SAFETY: as above.
         ForkResult::Child => match unsafe { fork() } {
             Ok(ForkResult::Child) => watch(channel, terminal),
             Ok(ForkResult::Parent { .. }) => end(0),

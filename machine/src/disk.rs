@@ -238,9 +238,7 @@ impl Disk {
     /// `Io`.
     pub fn trim(&self) -> Result<(), Error> {
         let path = self.mount_point();
-        loops::trim(&path)
-            .map_err(io::Error::from)
-            .map_err(Error::io("trim", path))
+        loops::trim(&path).map_err(Error::io("trim", path))
     }
 
     /// Removes the disk with everything on it, also while it is mounted. Nothing there is fine.

@@ -81,7 +81,7 @@ pub fn glob(
         .fold(base.clone(), |path, name| path.join(name));
     let visit = &mut |found: &mut dyn super::Found| {
         let info = found.info();
-        if glob.matches(info.path.from_dir(&base)) {
+        if glob.matches(info.path.relative_to(&base)) {
             if page.items.len() >= limit {
                 page.next = page.items.last().map(|info| info.path.clone());
                 return Ok(Flow::Stop);

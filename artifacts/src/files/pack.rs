@@ -62,7 +62,7 @@ impl<W: Write + Unpin + Send + 'static> Packing<W> {
                 Ok(())
             }
             (_, Some(of)) => {
-                let target = of.from_dir(&self.base).to_vec();
+                let target = of.relative_to(&self.base).to_vec();
                 self.link(found.info(), EntryType::Link, &target)
             }
             (Kind::Symlink, None) => {
@@ -167,7 +167,7 @@ impl<W: Write + Unpin + Send + 'static> Packing<W> {
         info: &Info,
         content: impl Read + Unpin,
     ) -> Result<(), Error> {
-        let path = OsStr::from_bytes(info.path.from_dir(&self.base));
+        let path = OsStr::from_bytes(info.path.relative_to(&self.base));
         header.set_cksum();
         now(self.tar.append_data(&mut header, path, Blocking(content)))
     }

@@ -104,7 +104,7 @@ impl Path {
     }
 
     /// What leads from `dir`, in which it lies, to it.
-    pub(super) fn from_dir(&self, dir: &Self) -> &[u8] {
+    pub(super) fn relative_to(&self, dir: &Self) -> &[u8] {
         let skip = if dir.is_root() { 0 } else { dir.0.len() + 1 };
         self.0.get(skip..).unwrap_or_default()
     }
@@ -195,6 +195,6 @@ mod tests {
         let path = |text: &str| Path::of(text.as_bytes().to_vec());
         assert!(path("a/b").is_in(&path("a")) && path("a").is_in(&path("a")));
         assert!(!path("ab").is_in(&path("a")) && path("ab").is_in(&Path::root()));
-        assert_eq!(path("a/b/c").from_dir(&path("a")), b"b/c");
+        assert_eq!(path("a/b/c").relative_to(&path("a")), b"b/c");
     }
 }

@@ -125,7 +125,7 @@ pub fn search(
             return Ok(Flow::Stop);
         }
         let wanted = match &search.only {
-            Some(only) => only.matches(path.from_dir(&base)),
+            Some(only) => only.matches(path.relative_to(&base)),
             None => true,
         };
         if kind != Kind::File || !wanted || after.is_some_and(|(file, _)| path < *file) {

@@ -220,8 +220,8 @@ impl Tree for Stored {
                     }
                     continue;
                 }
-                let name = path.from_dir(dir);
-                let seen = found.last().map(|last| last.path.from_dir(dir));
+                let name = path.relative_to(dir);
+                let seen = found.last().map(|last| last.path.relative_to(dir));
                 let behind = seen.or(after);
                 if name.is_empty() || name.contains(&b'/') || behind.is_some_and(|one| name <= one)
                 {

@@ -97,7 +97,7 @@ impl Content {
         match self {
             Self::Live(file) => file.seek(SeekFrom::Start(offset)).map(drop),
             Self::Stored(stored) => {
-                stored.content = stored.content.from_offset(offset);
+                stored.content = stored.content.behind(offset);
                 Ok(())
             }
         }

@@ -63,7 +63,7 @@ impl Content {
     }
 
     /// The bytes from `offset` on.
-    pub(crate) fn from_offset(&self, offset: u64) -> Self {
+    pub(crate) fn behind(&self, offset: u64) -> Self {
         Self {
             segments: manifest::from_offset(&self.segments, offset),
             digest: None,

@@ -180,7 +180,10 @@ async fn files_run_out_inside_alone() -> Result<()> {
     let stopped = |workspace: &Value| workspace["materialization"]["state"] == "stopped";
     await_workspace(&server, &workspace, "the machine to stop", stopped).await?;
     let count = sh(&cli, &workspace, "ls /workspace | wc -l").await?;
-    ensure!(count.stdout.trim() == told["made"].to_string(), "{count:?}");
+    ensure!(
+        count.stdout.trim().parse::<u64>().ok() == told["made"].as_u64(),
+        "{count:?}"
+    );
     nothing_left(&mut server).await
 }
 

@@ -69,7 +69,7 @@ impl fmt::Display for PathText {
             let mut text = part.valid();
             while let Some(at) = text.find('\\') {
                 out.write_str(&text[..at])?;
-                out.write_str(if escaped(text[at..].as_bytes()).is_some() {
+                out.write_str(if escaped(&text.as_bytes()[at..]).is_some() {
                     "\\x5c"
                 } else {
                     "\\"

@@ -204,7 +204,7 @@ fn renamed(path: &Path, from: &Path, to: &Path) -> Path {
     if path == from {
         return to.clone();
     }
-    to.join(path.from_dir(from))
+    to.join(path.relative_to(from))
 }
 
 /// Streams of entries, each in order, as one.
@@ -221,11 +221,10 @@ impl Iterator for Merged<'_> {
             match stream.peek() {
                 None => {}
                 Some(Err(_)) => return stream.next(),
-                Some(Ok((path, _))) => {
-                    if least.as_ref().is_none_or(|least| path < least) {
-                        least = Some(path.clone());
-                    }
+                Some(Ok((path, _))) if least.as_ref().is_none_or(|least| path < least) => {
+                    least = Some(path.clone());
                 }
+                Some(Ok(_)) => {}
             }
         }
         let least = least?;

@@ -91,7 +91,7 @@ pub(super) fn walk(
 fn names(dir: BorrowedFd<'_>, path: &Path, after: Option<&Path>) -> Result<Names, Error> {
     let mut names = beneath::names(dir).map_err(Error::os("list", path))?;
     if let Some(after) = after.filter(|after| after.is_in(path)) {
-        let rest = after.from_dir(path);
+        let rest = after.relative_to(path);
         let first = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
         names.retain(|name| name.as_slice() >= first);
     }
