@@ -1,4 +1,4 @@
-//! Timers: never early and soon after their time, one by one and all at once.
+//! Timers: never early and soon after their time, one by one and all at once, hot and parked, over restarts and clock steps.
 //!
 //! What is late depends on the host, so the bound is a generous one; how late they were is printed (`--nocapture`).
 
@@ -9,17 +9,18 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use helmr_api::http::value::Time;
-use helmr_api::worker::Assignment;
+use helmr_api::worker::{Assignment, Outcome};
 use helmr_domain::Duration;
 use serde_json::{Value, json};
 
 use crate::fixture::{Deployed, deployed, deployed_on};
-use crate::life::{call, started};
-use crate::server::Server;
+use crate::life::{call, parked, started};
+use crate::server::{START, Server};
 use crate::worker::Worker;
 
 /// No host is so loaded that a timer takes longer.
 const LATEST_MS: i64 = 10_000;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How late something was, sorted, for people and for the bound.
 fn check_late(what: &str, mut late_ms: Vec<i64>) {
@@ -137,5 +138,102 @@ async fn a_thousand_timers_of_one_instant_fire_each_once() -> Result<()> {
     let late = lateness(&deployed.server, &run).await?;
     ensure!(late.len() == usize::try_from(COUNT)?, "each fires once");
     check_late("of one instant", late);
+    Ok(())
+}
+
+/// Has a run wait for a timer and its machine park, as the park of this number.
+async fn park(
+    server: &Server,
+    worker: &Worker,
+    at: &Assignment,
+    number: u8,
+    duration_ms: u64,
+) -> Result<()> {
+    let args = json!({ "kind": "timer", "duration_ms": duration_ms });
+    worker
+        .run(server, at, "calls", &call(1, "wait", &args))
+        .await?
+        .ok();
+    for (what, report) in [("parking", json!({})), ("parked", parked(number))] {
+        worker.machine(server, at, what, &report).await?.ok();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn parked_runs_are_told_soon_after_their_time_and_never_before() -> Result<()> {
+    const ROUNDS: u8 = 20;
+    let mut deployed = deployed_on(Server::start_in_real_time().await?).await?;
+    let mut late = Vec::new();
+    for round in 1..=ROUNDS {
+        let (_, run, at) = started(&mut deployed, &json!({ "task": "answer" })).await?;
+        park(&deployed.server, &deployed.worker, &at, round, 250).await?;
+        let woken = deployed
+            .worker
+            .assigned(|pushed| pushed.workspace_id == at.workspace_id && pushed.epoch > at.epoch)
+            .await?;
+        // When the worker hears of it, which is later than when it is decided.
+        let heard = i64::try_from(deployed.server.clock.now().as_unix_millis())?;
+        assert_eq!(woken.runs[0].outcomes[0].outcome, Outcome::ok(Value::Null));
+        let events = events(&deployed.server, &run).await?;
+        let created = events.iter().find(|event| event["kind"] == "wait.created");
+        let due = &created.context("the wait was told")?["attributes"]["due_at"];
+        late.push(heard - millis(due)?);
+        let (server, worker) = (&deployed.server, &deployed.worker);
+        worker
+            .machine(server, &woken, "live", &json!({}))
+            .await?
+            .ok();
+        let done = json!({ "result": "succeeded", "output": null });
+        worker.run(server, &woken, "finished", &done).await?.ok();
+        // It makes room for the next.
+        for what in ["stopping", "stopped"] {
+            worker.machine(server, &woken, what, &json!({})).await?.ok();
+        }
+    }
+    check_late("parked", late);
+    Ok(())
+}
+
+async fn beat(server: &Server, worker: &Worker) -> Result<()> {
+    let free = json!({ "cpu_millis": 1, "memory_mib": 1, "disk_mib": 1, "slots": 1 });
+    let beat = json!({ "free": free, "leases": [], "draining": false });
+    let answer = worker.post(server, "/worker/v1/heartbeat", &beat).await?;
+    answer.ok();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_parked_run_is_woken_by_its_timer_over_a_restart_and_a_clock_that_was_set() -> Result<()>
+{
+    let mut deployed = deployed_on(Server::start_on_file().await?).await?;
+    let (_, _, at) = started(&mut deployed, &json!({ "task": "answer" })).await?;
+    park(&deployed.server, &deployed.worker, &at, 1, 60_000).await?;
+    let (_, _, later) = started(&mut deployed, &json!({ "task": "answer" })).await?;
+    park(&deployed.server, &deployed.worker, &later, 2, 600_000).await?;
+    let Deployed {
+        server, mut worker, ..
+    } = deployed;
+    // Half of the span passes, on a day that is set back and forth; the rest of it while no server runs.
+    let hour = Duration::from_secs(3_600);
+    for wall in [START.before(hour), START.after(hour), START] {
+        server.clock.set(wall);
+        server.clock.advance(Duration::from_secs(10));
+    }
+    let server = server.restart(MINUTE).await?;
+    // The worker was not heard of for a while: it says that it is there, and comes again.
+    beat(&server, &worker).await?;
+    worker.reconnect(&server).await?;
+    let woken = worker.assigned(|pushed| pushed.epoch > at.epoch).await?;
+    assert_eq!(woken.workspace_id, at.workspace_id, "the other is not due");
+    assert_eq!(woken.runs[0].outcomes[0].outcome, Outcome::ok(Value::Null));
+    // What was not due then is told when it is.
+    server.clock.advance(Duration::from_secs(600));
+    beat(&server, &worker).await?;
+    worker.reconnect(&server).await?;
+    let woken = worker
+        .assigned(|pushed| pushed.workspace_id == later.workspace_id)
+        .await?;
+    assert_eq!(woken.runs[0].outcomes[0].outcome, Outcome::ok(Value::Null));
     Ok(())
 }

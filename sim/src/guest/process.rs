@@ -137,8 +137,8 @@ fn draw_op(dice: &mut Dice) -> Op {
         16 | 17 => Op::Print {
             stream: exec::draw_stream(dice),
             // Now and then so much that the budget ends.
-            size: match dice.roll(5) {
-                0 => (1 + dice.roll(48)) << 20,
+            size: match dice.roll(3) {
+                0 => (1 + dice.roll(80)) << 20,
                 _ => 1 + dice.roll(100_000),
             },
             split: dice.roll(3) == 0,

@@ -83,6 +83,10 @@ impl World<'_> {
             Ok(input) => input,
             Err(error) => return reply_to(error),
         };
+        // What the process has taken is gone. Only a request whose answer nobody waits for any more asks for it.
+        if offset < input.exec.stdin.taken {
+            return Ok(Reply::Refused("refused"));
+        }
         let mut reached = offset;
         for piece in &input.pieces {
             if reached - offset >= INPUT_BYTES {
