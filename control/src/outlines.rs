@@ -11,7 +11,9 @@ const KEPT: usize = 32;
 
 /// Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Outlines(Arc<Mutex<VecDeque<(ManifestId, Arc<Outline>)>>>);
+pub(crate) struct Outlines(Arc<Mutex<Kept>>);
+
+type Kept = VecDeque<(ManifestId, Arc<Outline>)>;
 
 impl Outlines {
     /// Gives a tree's outline, which is read if it is not known. Blocks.

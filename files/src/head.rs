@@ -10,7 +10,6 @@ use helmr_api::worker::files::HEAD_BYTES;
 const LENGTH_BYTES: usize = 4;
 
 /// Puts a head before a body.
-#[must_use]
 pub fn framed(head: &[u8], body: Option<Body>) -> Body {
     let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
     let head = Bytes::from([&length.to_be_bytes(), head].concat());

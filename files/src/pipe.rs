@@ -105,7 +105,6 @@ pub struct Outgoing {
 }
 
 /// Joins a writer to a body. Called where there is a runtime.
-#[must_use]
 pub fn outgoing() -> (Outgoing, Body) {
     let (send, receive) = mpsc::channel::<io::Result<Bytes>>(PIECES);
     let pieces = stream::unfold(receive, |mut receive| async move {

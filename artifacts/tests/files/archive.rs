@@ -28,8 +28,7 @@ impl std::io::Write for Sink {
 fn packed(tree: &impl Tree, dir: &str) -> Vec<u8> {
     let sink = Sink::default();
     pack(tree, &path(dir), sink.clone()).unwrap();
-    let bytes = sink.0.lock().unwrap().clone();
-    bytes
+    sink.0.lock().unwrap().clone()
 }
 
 fn tar(dir: &OsPath, arguments: &[&str], input: &[u8]) -> Vec<u8> {

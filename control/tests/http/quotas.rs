@@ -89,7 +89,10 @@ async fn a_worker_is_told_what_may_go_and_brings_only_what_was_lost_with_it() ->
         .await?
         .ok()
         .body;
-    let id = made["workspace"]["id"].as_str().unwrap().to_owned();
+    let id = made["workspace"]["id"]
+        .as_str()
+        .context("no id")?
+        .to_owned();
     let holdings = json!({"workspaces": [{"workspace_id": id, "newer": true}], "machines": []});
     let asked = worker
         .post(server, "/worker/v1/holdings", &holdings)
