@@ -1,6 +1,6 @@
 //! What an environment may hold, and what of a worker's holdings may go.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::fixture::deployed;

@@ -71,10 +71,6 @@ export type * from "./resources/exec-types.ts";
 export type { Execs, WorkspaceExecs } from "./resources/execs.ts";
 export type * from "./resources/file-types.ts";
 export type { WorkspaceFiles } from "./resources/files.ts";
-export type { PtyAttachment } from "./resources/pty-attachment.ts";
-export type { PtyHandle } from "./resources/pty-handle.ts";
-export type * from "./resources/pty-types.ts";
-export type { Ptys, WorkspacePtys } from "./resources/ptys.ts";
 export type { Growing, GrowingOptions } from "./resources/growing.ts";
 export type {
   DataOf,
@@ -86,6 +82,10 @@ export type {
   SentRecord,
   StreamTokenOptions,
 } from "./resources/lanes.ts";
+export type { PtyAttachment } from "./resources/pty-attachment.ts";
+export type { PtyHandle } from "./resources/pty-handle.ts";
+export type * from "./resources/pty-types.ts";
+export type { Ptys, WorkspacePtys } from "./resources/ptys.ts";
 export type {
   Auth,
   Capability,

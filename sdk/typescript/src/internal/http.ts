@@ -191,7 +191,11 @@ export class Http {
   /** Sends once; a refusal is an error. */
   async #send(asked: Asked): Promise<Response> {
     const url = this.#url(asked.path, asked.query);
-    const headers: Record<string, string> = { accept: "application/json", ...this.#headers(), ...asked.headers };
+    const headers: Record<string, string> = {
+      accept: "application/json",
+      ...this.#headers(),
+      ...asked.headers,
+    };
     if (asked.body !== undefined) headers["content-type"] = "application/json";
     else if (asked.bytes !== undefined) headers["content-type"] ??= "application/octet-stream";
     let response: Response;

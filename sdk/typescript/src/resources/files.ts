@@ -177,7 +177,7 @@ export class WorkspaceFiles {
   /**
    * Finds lines in files.
    *
-   * @example for await (const { path, line } of workspace.files.search("TODO", { glob: "**\/*.ts" })) console.log(path, line);
+   * @example for await (const { path, line } of workspace.files.search("deprecated", { glob: "**\/*.ts" })) console.log(path, line);
    */
   search(query: string, options: SearchFilesOptions = {}): Listing<FileMatch> {
     const { limit, cursor, version, path, regex, ignoreCase, glob, ...request } = options;
