@@ -16,6 +16,9 @@ use super::resolve::Last;
 use super::tree::{ExtraOf, Flow, Found, find};
 use super::{Error, Info, Kind, Path, Tree};
 
+/// An archive ends with two empty blocks.
+const END: [u8; 1024] = [0; 1024];
+
 /// Writes what is in the directory at `path`, or the file there, to `out`. Gives how many sockets and devices were left out.
 ///
 /// # Errors
@@ -27,7 +30,8 @@ where
     let (base, info) = find(tree, path, Last::Follow)?;
     let info = info.ok_or_else(|| Error::NotFound { path: path.clone() })?;
     let mut packing = Packing {
-        tar: Builder::new(Blocking(out)),
+        // It ends the archive on a runtime, of which there is none here.
+        tar: Builder::new_non_terminated(Blocking(out)),
         left_out: 0,
         base,
     };
@@ -43,7 +47,9 @@ where
         packing.file(&info, &ExtraOf::default(), content)?;
     }
     let Blocking(mut out) = now(packing.tar.into_inner())?;
-    out.flush().map_err(Error::Stream)?;
+    out.write_all(&END)
+        .and_then(|()| out.flush())
+        .map_err(Error::Stream)?;
     Ok(packing.left_out)
 }
 
