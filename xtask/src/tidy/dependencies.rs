@@ -3,7 +3,7 @@
 use super::{Problem, Source};
 
 /// Each crate, and the crates of ours that it may use outside its tests.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("domain", &[]),
     ("guest-wire", &[]),
     ("api", &["domain"]),
