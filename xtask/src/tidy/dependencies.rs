@@ -17,7 +17,14 @@ const ARROWS: [(&str, &[&str]); 10] = [
 ];
 
 /// The worker is apart because its list of forbidden crates is the shorter one: it never sees the store.
-const WORKER: &[&str] = &["api", "artifacts", "domain", "files", "guest-wire", "machine"];
+const WORKER: &[&str] = &[
+    "api",
+    "artifacts",
+    "domain",
+    "files",
+    "guest-wire",
+    "machine",
+];
 
 /// What the pure crate may use: data shapes, and the canonical form of JSON.
 const DOMAIN: [&str; 5] = [
