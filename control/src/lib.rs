@@ -16,7 +16,6 @@ mod schema;
 
 mod hub;
 mod news;
-mod outlines;
 mod state;
 
 mod http;

@@ -76,9 +76,8 @@ impl News {
             Hint::Assignment(_)
             | Hint::Events(_)
             | Hint::Log(_)
-            | Hint::Process(_)
+            | Hint::Exec(_)
             | Hint::PublicToken(_)
-            | Hint::Workspace(_)
             | Hint::Timer { .. }
             | Hint::Queue => None,
         };

@@ -5,7 +5,6 @@
 //! control plane.
 
 mod clock;
-pub mod disk;
 mod driver;
 mod error;
 pub mod gvisor;

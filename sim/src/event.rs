@@ -4,9 +4,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
-use helmr_domain::exec::End;
-use helmr_domain::{MaterializationId, ProcessId, WaitId, WorkspaceId};
-use helmr_store::execs::{Fenced, Stream};
+use helmr_domain::{MaterializationId, WaitId, WorkspaceId};
 use helmr_store::worker::{Assignment, CapturedVersion, HeldLease, Leases, MachineFence, RunFence};
 
 use crate::guest::{Answer, Call, RunKey};
@@ -28,7 +26,7 @@ pub(crate) struct SlotRef {
 }
 
 /// A machine that runs on a host: another number for each start and restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MachineRef {
     pub(crate) host: usize,
     pub(crate) id: MaterializationId,
@@ -86,48 +84,11 @@ pub(crate) enum Post {
         fence: RunFence,
         wait: WaitId,
     },
-    Printed {
-        fence: RunFence,
-        printed: Printed,
-    },
-    /// A log entry, by its frame's position.
-    Logged {
-        fence: RunFence,
-        index: u64,
-    },
-    ExecStarted(Fenced),
-    ExecPrinted {
-        fence: Fenced,
-        printed: Printed,
-    },
-    ExecTaken {
-        fence: Fenced,
-        offset: u64,
-        closed: bool,
-    },
-    ExecInput {
-        fence: Fenced,
-        offset: u64,
-    },
-    ExecEnded {
-        fence: Fenced,
-        end: End,
-    },
     Finished {
         fence: RunFence,
         ending: Ending,
         untaken: Vec<u64>,
     },
-}
-
-/// A piece of output.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Printed {
-    pub(crate) stream: Stream,
-    pub(crate) offset: u64,
-    pub(crate) size: u64,
-    /// Its last byte begins a character.
-    pub(crate) split: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,11 +113,6 @@ pub(crate) enum Reply {
     Answered(Answer),
     /// A wait: its outcome comes with an assignment.
     Waiting,
-    /// Input of an exec from the offset that was asked for, and whether nothing comes behind it.
-    Input {
-        size: u64,
-        end: bool,
-    },
     Refused(&'static str),
     Stale,
 }
@@ -276,29 +232,6 @@ pub(crate) enum Event {
     Step {
         machine: MachineRef,
         run: RunKey,
-    },
-    ExecLine {
-        machine: MachineRef,
-        slot: SlotRef,
-        exec: ProcessId,
-    },
-    /// The guest has been asked for the process.
-    ExecBegun {
-        slot: SlotRef,
-        exec: ProcessId,
-    },
-    ExecAck {
-        machine: MachineRef,
-        exec: ProcessId,
-        position: u64,
-    },
-    ExecLane {
-        slot: SlotRef,
-        exec: ProcessId,
-    },
-    ExecStep {
-        machine: MachineRef,
-        exec: ProcessId,
     },
 }
 

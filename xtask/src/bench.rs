@@ -17,6 +17,8 @@ pub(crate) enum What {
     Sessions,
     /// Durable transitions and the latency of completing a token, against a bare commit.
     Store,
+    /// What many waiting runs cost; takes no rounds.
+    Waiting,
 }
 
 /// Builds with optimisations and measures.
@@ -27,6 +29,7 @@ pub(crate) fn run(workspace: &Workspace, what: What, rounds: u32) -> Result<()> 
         What::Machine => "machine",
         What::Sessions => "sessions",
         What::Store => "store",
+        What::Waiting => "waiting",
     };
     let cargo = Run::cargo(workspace)
         .args([

@@ -96,6 +96,7 @@ impl Helmr {
         let (awaken, warm_start, leased) = self.awaken().await?;
         if counts {
             into.steps.push(millis(&steps["elapsedUs"])?);
+            into.warm_steps.push(millis(&steps["warmUs"])?);
             into.awaken.push(awaken);
             self.alone.warm_start.push(warm_start);
             self.alone.leased.push(leased);
@@ -225,7 +226,7 @@ async fn follow(request: reqwest::RequestBuilder, sender: mpsc::Sender<u64>) {
     }
 }
 
-fn millis(us: &Value) -> Result<f64> {
+pub(super) fn millis(us: &Value) -> Result<f64> {
     Ok(us.as_f64().with_context(|| format!("not a time: {us}"))? / 1_000.0)
 }
 

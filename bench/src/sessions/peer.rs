@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use super::helmr::millis;
 use super::{Common, load};
 use crate::clock::now_us;
 use crate::machine::milliseconds;
@@ -121,10 +122,8 @@ impl Peer {
         let steps = self.call("steps", &json!({})).await?;
         let awaken = self.awaken().await?;
         if counts {
-            let elapsed = steps["elapsedUs"]
-                .as_f64()
-                .with_context(|| steps.to_string())?;
-            into.steps.push(elapsed / 1_000.0);
+            into.steps.push(millis(&steps["elapsedUs"])?);
+            into.warm_steps.push(millis(&steps["warmUs"])?);
             into.awaken.push(awaken);
         }
         Ok(())

@@ -1,12 +1,9 @@
 //! `HelmrClient`: the public API for backends, tools and browsers.
 import { Http } from "./internal/http.ts";
 import { Execs } from "./resources/execs.ts";
-import { Ptys } from "./resources/ptys.ts";
 import { Auth } from "./resources/public-tokens.ts";
-import { Quotas } from "./resources/quotas.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
-import { Storage } from "./resources/storage.ts";
 import { Tokens } from "./resources/tokens.ts";
 import { Workspaces } from "./resources/workspaces.ts";
 
@@ -39,9 +36,6 @@ export class HelmrClient {
   readonly tokens: Tokens;
   readonly workspaces: Workspaces;
   readonly execs: Execs;
-  readonly ptys: Ptys;
-  readonly quotas: Quotas;
-  readonly storage: Storage;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -57,9 +51,6 @@ export class HelmrClient {
     this.tokens = new Tokens(http);
     this.workspaces = new Workspaces(http);
     this.execs = new Execs(http);
-    this.ptys = new Ptys(http);
-    this.quotas = new Quotas(http);
-    this.storage = new Storage(http);
     this.auth = new Auth(http);
   }
 }

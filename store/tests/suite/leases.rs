@@ -13,10 +13,7 @@ fn beat(world: &World, live: &Live) -> Heartbeat {
     Heartbeat {
         at: world.at(),
         worker_id: live.fence.lease.worker_id,
-        free: Capacity {
-            disk_mib: 100_000,
-            ..Capacity::default()
-        },
+        free: Capacity::default(),
         draining: false,
         leases: vec![HeldLease {
             workspace_id: live.workspace,

@@ -7,7 +7,5 @@ mod scratch;
 
 mod site;
 
-mod files;
-mod forks;
 mod life;
 mod restart;

@@ -10,8 +10,6 @@ mod ledger;
 mod world;
 
 mod adopt;
-mod captures;
-mod disks;
 mod drain;
 mod image;
 mod lease;

@@ -7,11 +7,11 @@ use helmr_api::http::workspaces::{Version, VersionAnswer};
 use helmr_domain::{VersionId, WorkspaceId};
 use helmr_store::workspaces;
 
+use super::{read, view};
 use crate::http::caller::Caller;
 use crate::http::cursor;
 use crate::http::parameters::{Path, PathPair, Query};
 use crate::http::refusals::Refusals;
-use crate::http::v1::workspaces::{read, view};
 use crate::{ApiError, Control, refusal};
 
 /// Lists the versions of a workspace's files, newest first.
