@@ -225,7 +225,12 @@ impl Desk {
                 Body::empty(),
             )
             .await?;
-        ensure!(archive.1.len() > 1024, "{:?}", archive.0);
+        ensure!(
+            archive.1.len() > 1024,
+            "{:?} {}",
+            archive.0,
+            archive.1.len()
+        );
         let (status, brought) = self
             .ask(Method::PUT, "/archive?path=copy", &[], archive.1)
             .await?;
