@@ -6,7 +6,8 @@ mod load;
 mod peer;
 mod waiting;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::figures::Samples;
 use crate::results;
@@ -104,6 +105,11 @@ fn table(ours: &Common, theirs: &Common, alone: &Alone) -> String {
         alone.warm_start.summary(),
         alone.leased.summary(),
     )
+}
+
+/// Reads microseconds as milliseconds.
+fn millis(us: &Value) -> Result<f64> {
+    Ok(us.as_f64().with_context(|| format!("not a time: {us}"))? / 1_000.0)
 }
 
 fn idle(cost: &waiting::Cost) -> String {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Alone, Common, load};
+use super::{Alone, Common, load, millis};
 use crate::clock::now_us;
 use crate::figures::Samples;
 use crate::machine::milliseconds;
@@ -224,10 +224,6 @@ async fn follow(request: reqwest::RequestBuilder, sender: mpsc::Sender<u64>) {
             }
         }
     }
-}
-
-pub(super) fn millis(us: &Value) -> Result<f64> {
-    Ok(us.as_f64().with_context(|| format!("not a time: {us}"))? / 1_000.0)
 }
 
 fn since(from_us: i64, to_us: &Value) -> Result<f64> {

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::helmr::millis;
-use super::{Common, load};
+use super::{Common, load, millis};
 use crate::clock::now_us;
 use crate::machine::milliseconds;
 
