@@ -4,21 +4,27 @@
 //! terminal, no profile and no rule of the domain; it repeats only requests that may be repeated.
 
 mod answer;
+mod attach;
 mod deployments;
 mod error;
 mod execs;
+mod files;
 mod follow;
 mod images;
+mod ptys;
 mod public_tokens;
+mod quotas;
 mod request;
 mod runs;
 mod scope;
 mod sessions;
 mod sse;
+mod storage;
 mod streams;
 mod tasks;
 mod tokens;
 mod uploads;
+mod versions;
 mod workers;
 mod workspaces;
 
@@ -29,9 +35,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::Url;
 
 pub use answer::Answer;
+pub use attach::{Attachment, Seen};
 pub use error::Error;
+pub use files::{FileCondition, Incoming};
 pub use follow::{Follow, Update};
-pub use request::IdempotencyKey;
+pub use request::{ByteStream, IdempotencyKey};
 
 use crate::http::{API_VERSION, API_VERSION_HEADER, CLIENT_HEADER};
 
@@ -71,6 +79,8 @@ impl std::fmt::Debug for Settings {
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// For connections that are turned into something else, which HTTP/2's are not.
+    upgrading: reqwest::Client,
     base: Url,
     /// `project_id` and `environment_id`, where they were chosen.
     scope: Vec<(&'static str, String)>,
@@ -88,19 +98,23 @@ impl Client {
                 url: settings.url.clone(),
             });
         }
-        let http = reqwest::Client::builder()
-            .default_headers(headers(settings)?)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // An answer elsewhere could be anybody's: the API never redirects.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(Error::Setup)?;
+        let headers = headers(settings)?;
+        let builder = || {
+            reqwest::Client::builder()
+                .default_headers(headers.clone())
+                .connect_timeout(CONNECT_TIMEOUT)
+                // An answer elsewhere could be anybody's: the API never redirects.
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        let http = builder().build().map_err(Error::Setup)?;
+        let upgrading = builder().http1_only().build().map_err(Error::Setup)?;
         let scope = [
             ("project_id", &settings.project),
             ("environment_id", &settings.environment),
         ];
         Ok(Self {
             http,
+            upgrading,
             base,
             scope: scope
                 .into_iter()

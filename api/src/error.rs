@@ -129,6 +129,10 @@ codes! {
     InvalidPath = "invalid_path", InvalidRequest;
     InvalidCursor = "invalid_cursor", InvalidRequest;
     InvalidHeader = "invalid_header", InvalidRequest;
+    /// The range begins behind the end of the file.
+    RangeNotSatisfiable = "range_not_satisfiable", InvalidRequest;
+    /// A glob or a regular expression that is none.
+    PatternInvalid = "pattern_invalid", InvalidRequest;
     ApiVersionUnsupported = "api_version_unsupported", InvalidRequest;
     /// A value breaks a limit that the contract states.
     LimitExceeded = "limit_exceeded", InvalidRequest;
@@ -157,7 +161,9 @@ codes! {
     StreamNotFound = "stream_not_found", NotFound;
     WorkspaceNotFound = "workspace_not_found", NotFound;
     ExecNotFound = "exec_not_found", NotFound;
+    PtyNotFound = "pty_not_found", NotFound;
     VersionNotFound = "version_not_found", NotFound;
+    FileNotFound = "file_not_found", NotFound;
     PublicTokenNotFound = "public_token_not_found", NotFound;
     UploadNotFound = "upload_not_found", NotFound;
     WorkerNotFound = "worker_not_found", NotFound;
@@ -175,6 +181,12 @@ codes! {
     ExecInputFull = "exec_input_full", Conflict;
     /// The write begins elsewhere than where the last one ended.
     ExecInputOutOfStep = "exec_input_out_of_step", Conflict;
+    /// It takes no more input and no other size.
+    PtyEnded = "pty_ended", Conflict;
+    /// As much as may wait has yet to be taken.
+    PtyInputFull = "pty_input_full", Conflict;
+    /// The write begins elsewhere than where the last one ended.
+    PtyInputOutOfStep = "pty_input_out_of_step", Conflict;
     RunNotFinished = "run_not_finished", Conflict;
     TokenCompletionConflict = "token_completion_conflict", Conflict;
     /// A completed token cannot be cancelled.
@@ -182,6 +194,16 @@ codes! {
     DeploymentNotReady = "deployment_not_ready", Conflict;
     WorkspaceIncompatible = "workspace_incompatible", Conflict;
     WorkspaceBusy = "workspace_busy", Conflict;
+    /// Nothing has run in it, so it has no files yet.
+    WorkspaceEmpty = "workspace_empty", Conflict;
+    /// It has a machine.
+    WorkspaceNotStopped = "workspace_not_stopped", Conflict;
+    /// An archive holds more than it may.
+    ArchiveTooLarge = "archive_too_large", TooLarge;
+    /// An archive is torn, or holds what cannot be part of a version.
+    ArchiveInvalid = "archive_invalid", Unprocessable;
+    /// Nobody could make the version that was asked for.
+    CaptureFailed = "capture_failed", Conflict;
     /// Another workspace has the external id.
     ExternalIdTaken = "external_id_taken", Conflict;
     /// The worker's lease is not the current one: nothing was changed.
@@ -192,6 +214,22 @@ codes! {
     /// The run is told to stop: it begins nothing more.
     RunStopping = "run_stopping", Conflict;
     WorkspaceNotActive = "workspace_not_active", Conflict;
+    /// The environment holds as much as it may.
+    QuotaExceeded = "quota_exceeded", Conflict;
+    FileExists = "file_exists", Conflict;
+    /// The file is another than the one that the condition names.
+    FileChanged = "file_changed", Conflict;
+    /// A directory where a file is wanted, or the other way round.
+    FileWrongKind = "file_wrong_kind", Conflict;
+    DirectoryNotEmpty = "directory_not_empty", Conflict;
+    /// A link on the way leads out of the workspace, or in a circle.
+    FileLinkOutside = "file_link_outside", Conflict;
+    /// Whoever works in the workspace changes the file faster than it can be looked at.
+    FileUnstable = "file_unstable", Conflict;
+    /// The workspace's disk is full.
+    DiskFull = "disk_full", Conflict;
+    /// There is no machine that could be forked, or more in it than a fork takes along.
+    ForkUnavailable = "fork_unavailable", Conflict;
     /// The state of the object does not allow it.
     InvalidState = "invalid_state", Conflict;
 
@@ -230,6 +268,14 @@ codes! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// No connected worker can do it.
     WorkerUnavailable = "worker_unavailable", Unavailable;
+    /// A version is still being made.
+    CaptureUnfinished = "capture_unfinished", Unavailable;
+    /// The workspace's files were on their way to another place: nothing was changed.
+    FilesMoving = "files_moving", Unavailable;
+    /// Its machine did not become live in time, or could not be made.
+    WorkspaceNotLive = "workspace_not_live", Unavailable;
+    /// The machine could not be copied.
+    ForkFailed = "fork_failed", Unavailable;
     ShuttingDown = "shutting_down", Unavailable;
 }
 

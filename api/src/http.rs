@@ -5,17 +5,22 @@
 pub mod deployments;
 pub mod events;
 pub mod execs;
+pub mod files;
 pub mod images;
 pub mod page;
+pub mod ptys;
 pub mod public_tokens;
+pub mod quotas;
 pub mod runs;
 pub mod scope;
 pub mod sessions;
+pub mod storage;
 pub mod streams;
 pub mod tasks;
 pub mod tokens;
 pub mod uploads;
 pub mod value;
+pub mod versions;
 pub mod workers;
 pub mod workspaces;
 

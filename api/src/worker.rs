@@ -4,8 +4,12 @@
 //! opened. Everything the control plane pushes is a snapshot (an [`Assignment`]): losing, doubling or reordering one
 //! does no harm. Everything the worker posts carries the epoch of its lease and may be posted again.
 
+pub mod files;
+
+use std::collections::BTreeMap;
+
 use helmr_domain::{
-    CheckpointId, DeploymentId, ExecId, MaterializationId, RunId, SessionId, VersionId, WaitId,
+    CheckpointId, DeploymentId, MaterializationId, ProcessId, RunId, SessionId, VersionId, WaitId,
     WorkerId, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
@@ -95,11 +99,23 @@ pub struct Assignment {
     pub runs: Vec<RunAssignment>,
     #[serde(default)]
     pub execs: Vec<ExecAssignment>,
+    /// Versions that people asked for: the files are captured once for all of them, and told with these ids.
+    #[serde(default)]
+    pub captures: Vec<VersionId>,
+    /// Copies of the machine to make, each once.
+    #[serde(default)]
+    pub forks: Vec<ForkOrder>,
     /// Base64 of the environment's data key, with which everything that leaves the worker is sealed. Secret.
     pub data_key: String,
     /// After how long without runs and activity the machine stops.
     pub auto_stop_after_ms: u64,
+    /// How long from when this was written the machine stays live although nothing in it runs.
+    #[serde(default)]
+    pub keep_ms: u64,
     pub want: Want,
+    /// It was told to end: nothing that lives in it is kept.
+    #[serde(default)]
+    pub ending: bool,
 }
 
 /// What the control plane wants of a leased machine.
@@ -130,6 +146,48 @@ pub struct MachineAssignment {
     /// Of the image; empty: root.
     pub user: String,
     pub origin: Origin,
+    /// Of a machine that is a copy: what runs are called inside, and which run is meant; null: nobody's any more.
+    #[serde(default)]
+    pub names: BTreeMap<String, Option<RunId>>,
+}
+
+/// A copy of a live machine: memory and files as they stand, as a parked machine of another workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkOrder {
+    pub workspace_id: WorkspaceId,
+    pub materialization_id: MaterializationId,
+    pub checkpoint_id: CheckpointId,
+}
+
+/// `…/forked`: a copy's memory and files are durable, and the machine stands still until this is answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Forked {
+    pub workspace_id: WorkspaceId,
+    #[serde(rename = "copy_id")]
+    pub materialization_id: MaterializationId,
+    pub checkpoint_id: CheckpointId,
+    pub checkpoint_size_bytes: u64,
+    pub runtime_identity: String,
+    pub version: CapturedVersion,
+    pub timings_ms: Timings,
+}
+
+/// `…/fork_failed`: there is no copy, and nothing of it is left.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForkFailed {
+    pub workspace_id: WorkspaceId,
+    pub message: String,
+}
+
+/// `POST /worker/v1/forks/settle`: whether a copy that was found was committed. If it was not, it never will be.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SettleFork {
+    pub materialization_id: MaterializationId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkSettled {
+    pub made: bool,
 }
 
 /// What a machine comes from.
@@ -174,10 +232,11 @@ pub struct RunAssignment {
     pub waiting: Option<PendingWait>,
 }
 
-/// An exec that belongs in the machine.
+/// An exec, or a PTY, that belongs in the machine.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecAssignment {
-    pub exec_id: ExecId,
+    pub exec_id: ProcessId,
+    /// None at all: a login shell, with a terminal.
     pub command: Vec<String>,
     /// `None`: where the workspace is mounted.
     pub cwd: Option<String>,
@@ -192,6 +251,20 @@ pub struct ExecAssignment {
     /// Bytes of input that there are, and whether more can come.
     pub stdin_end: u64,
     pub stdin_closed: bool,
+    /// Of a PTY.
+    #[serde(default)]
+    pub terminal: Option<TerminalAssignment>,
+}
+
+/// A PTY's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalAssignment {
+    pub cols: u16,
+    pub rows: u16,
+    /// How many times a size was set; the machine is told of each once.
+    pub resizes: u64,
+    /// How long nothing is typed or printed before it is idle.
+    pub idle_after_ms: u64,
 }
 
 impl std::fmt::Debug for ExecAssignment {
@@ -347,6 +420,27 @@ pub struct Timings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Files {
     pub version: Option<CapturedVersion>,
+    /// Of `…/version`: the requests for which the files were captured.
+    #[serde(default)]
+    pub asked: Vec<VersionId>,
+}
+
+/// `POST /v1/workspaces/{workspace_id}/capture`, of the control plane to a worker: stores the files as they are on its
+/// disk now, and makes no version of them. A machine in which they are at work goes on meanwhile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaptureFiles {
+    /// As in an assignment. Secret.
+    pub data_key: String,
+}
+
+/// Answer of `…/capture`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FilesCaptured {
+    pub manifest: String,
+    pub size_bytes: u64,
+    pub changed_bytes: u64,
+    /// Whether they were written to from outside while the machine was parked.
+    pub edited: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,6 +509,12 @@ pub struct InputTaken {
     pub offset: u64,
     /// Nobody reads it any more.
     pub closed: bool,
+}
+
+/// `…/rests`: the terminal of a PTY has become idle, or is so no longer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct TerminalRests {
+    pub idle: bool,
 }
 
 /// `…/ended`: the process is gone, and everything that it printed was told.
@@ -547,6 +647,55 @@ pub struct PutSeed {
     pub of: FindSeed,
     pub manifest: String,
     pub size_bytes: u64,
+}
+
+/// `POST /worker/v1/holdings`: asks what of that which lies on the worker and is used by nothing there may go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Holdings {
+    /// At most 200.
+    pub workspaces: Vec<HeldFiles>,
+    /// At most 200: machines of which something is left.
+    pub machines: Vec<MaterializationId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFiles {
+    pub workspace_id: WorkspaceId,
+    /// They may be newer than every version that the worker knows of.
+    pub newer: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HoldingsAnswer {
+    /// Workspaces that are over.
+    pub deleted: Vec<WorkspaceId>,
+    /// Machines that are over.
+    pub over: Vec<MaterializationId>,
+    /// Files of machines that were lost with this worker, to be kept as versions beside.
+    pub keep_beside: Vec<KeepBeside>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KeepBeside {
+    pub workspace_id: WorkspaceId,
+    /// Base64 of the environment's data key. Secret.
+    pub data_key: String,
+}
+
+impl std::fmt::Debug for KeepBeside {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("KeepBeside")
+            .field("workspace_id", &self.workspace_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `POST /worker/v1/workspaces/{workspace_id}/beside`: files of a machine that was lost with this worker, captured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beside {
+    /// The version that they were made from.
+    pub parent: Option<VersionId>,
+    pub version: CapturedVersion,
 }
 
 /// `POST /v1/images/import` on the worker: turn an uploaded archive into a root image.

@@ -133,6 +133,7 @@ impl<'a> Writer<'a> {
 
     /// Begins to store `plain`. Waits while too many are under way; reports the failure of an earlier one.
     pub(crate) fn put(&mut self, plain: Vec<u8>) -> Result<ChunkRef, Error> {
+        self.artifacts.watch().step()?;
         let reference = name(self.keys, &plain)?;
         if !self.seen.insert(reference.name) {
             return Ok(reference);
@@ -150,6 +151,23 @@ impl<'a> Writer<'a> {
             self.artifacts.handle(),
         );
         Ok(reference)
+    }
+
+    /// Wants a chunk that was stored before.
+    ///
+    /// # Errors
+    /// `NotFound` if it does not exist any more; `Store`.
+    pub(crate) fn renew(&mut self, chunk: ChunkName) -> Result<(), Error> {
+        if !self.seen.insert(chunk) {
+            return Ok(());
+        }
+        if self.artifacts.renew(Kind::Chunk, &chunk.0)? {
+            return Ok(());
+        }
+        Err(Error::NotFound {
+            what: Kind::Chunk.noun(),
+            name: chunk.to_string(),
+        })
     }
 
     /// Waits until everything is durable. Returns the bytes that were new to the store, as stored.

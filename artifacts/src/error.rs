@@ -48,22 +48,25 @@ pub enum Error {
     /// A file changed its kind faster than it could be read.
     #[error("read {path}: it keeps changing its kind")]
     Unstable { path: PathBuf },
-    /// A path in the tree is longer than any manifest holds.
-    #[error("capture: a path of {length} bytes is over the limit of {limit}")]
-    PathTooLong { length: usize, limit: usize },
     /// A file is made of more pieces than an entry of a manifest holds: hundreds of gigabytes.
     #[error("capture {path}: the file is too large")]
     FileTooLarge { path: PathBuf },
     /// A tree is only materialized into an empty directory.
     #[error("materialize into {path}: the directory is not empty")]
     NotEmpty { path: PathBuf },
+    /// Something in an archive that cannot be part of a tree.
+    #[error("{path}: {reason}")]
+    Refused { path: PathBuf, reason: &'static str },
+    /// More than whoever asked allows.
+    #[error("it is over the limit of {limit} {unit}")]
+    OverLimit { limit: u64, unit: &'static str },
     /// A text is not an id of this crate.
     #[error("{text:?} is not {what}")]
     NotAnId { what: &'static str, text: String },
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
     Randomness,
-    /// The pool that does the work is shutting down, or the work panicked.
+    /// The pool that does the work is shutting down, the work panicked, or nobody waits for it any more.
     #[error("artifact work was abandoned")]
     Abandoned,
 }

@@ -17,13 +17,17 @@ pub mod keys;
 pub mod seal;
 
 mod objects;
+mod watch;
 
 pub mod chunk;
 mod cut;
 mod manifest;
 
 pub mod blob;
+pub mod sweep;
 pub mod tree;
+
+pub mod files;
 
 pub use chunk::{ChunkName, ChunkRef};
 pub use error::Error;

@@ -17,6 +17,12 @@ const VERSION: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ManifestId([u8; 32]);
 
+impl ManifestId {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 impl fmt::Display for ManifestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&encode_hex(&self.0))
@@ -150,6 +156,32 @@ pub(crate) fn total(segments: &[Segment]) -> Option<u64> {
     segments
         .iter()
         .try_fold(0u64, |sum, segment| sum.checked_add(segment.len))
+}
+
+/// The segments from the byte `offset` on.
+pub(crate) fn from_offset(segments: &[Segment], offset: u64) -> Vec<Segment> {
+    let mut skip = offset;
+    let mut rest = Vec::new();
+    for segment in segments {
+        let skipped = skip.min(segment.len);
+        skip -= skipped;
+        if skipped == segment.len {
+            continue;
+        }
+        let source = match segment.source {
+            Source::Zeros => Source::Zeros,
+            Source::Chunk { chunk, offset } => Source::Chunk {
+                chunk,
+                // In range: a segment lies within its chunk.
+                offset: offset.saturating_add(u32::try_from(skipped).unwrap_or(u32::MAX)),
+            },
+        };
+        rest.push(Segment {
+            source,
+            len: segment.len - skipped,
+        });
+    }
+    rest
 }
 
 /// Appends a segment, joining runs of zeros.

@@ -8,19 +8,24 @@
 //! links (`openat2`), nothing but regular files and directories is ever opened, and what changes its kind between two
 //! looks is looked at again.
 
-mod beneath;
-mod capture;
-mod content;
-mod entries;
-mod entry;
+mod archive;
+mod assemble;
+pub(crate) mod beneath;
+pub(crate) mod capture;
+pub(crate) mod content;
+mod diff;
+pub(crate) mod entries;
+pub(crate) mod entry;
 mod index;
 mod restore;
-mod spine;
+pub(crate) mod spine;
 
+pub use archive::{ArchiveLimits, Imported, export, import};
 pub use beneath::open_root;
 pub use capture::{Captured, capture};
 pub use content::Content;
+pub use diff::{Body, Change, Changes, Differs, Side, diff, order};
 pub use entries::{Entries, read, read_file};
 pub use entry::{Entry, Node, Stamp};
 pub use index::Index;
-pub use restore::{materialize, restore};
+pub use restore::{empty, materialize, restore};

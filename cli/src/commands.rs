@@ -3,14 +3,18 @@
 mod completions;
 mod deploy;
 mod deployment;
+mod environment;
 mod events;
 mod exec;
 mod image;
 mod page;
+mod pty;
 mod public_token;
+mod quota;
 mod run;
 mod sandbox;
 mod session;
+mod storage;
 mod task;
 mod token;
 mod whoami;
@@ -56,6 +60,10 @@ pub enum Command {
     #[command(subcommand)]
     Exec(exec::Command),
 
+    /// PTYs: terminals in workspaces
+    #[command(subcommand)]
+    Pty(pty::Command),
+
     /// Tokens: values that somebody outside completes, once
     #[command(subcommand)]
     Token(token::Command),
@@ -67,6 +75,17 @@ pub enum Command {
     /// Base images of sandboxes
     #[command(subcommand)]
     Image(image::Command),
+
+    /// Quotas: what the environment may hold
+    #[command(subcommand)]
+    Quota(quota::Command),
+    /// Environments: which versions of their workspaces they keep
+    #[command(subcommand, name = "env")]
+    Environment(environment::Command),
+
+    /// The artifact store: what it takes, and its garbage collection
+    #[command(subcommand)]
+    Storage(storage::Command),
 
     /// Workers: where machines run
     #[command(subcommand)]
@@ -93,10 +112,14 @@ impl Command {
             Self::Session(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Exec(command) => command.run(context).await,
+            Self::Pty(command) => command.run(context).await,
             Self::Workspace(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
             Self::PublicToken(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
+            Self::Quota(command) => command.run(context).await,
+            Self::Environment(command) => command.run(context).await,
+            Self::Storage(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
             Self::Whoami => whoami::run(context).await,
             Self::Completions(arguments) => completions::run(&arguments, context, &tree),

@@ -53,6 +53,8 @@ variables! {
         "Where `helmr deploy` unpacks the SDK that the binary carries. `~/.cache` if unset.";
     NO_COLOR = "NO_COLOR":
         "If set and not empty, nothing is printed in colour.";
+    TERM = "TERM":
+        "What kind of terminal this is. A PTY that `helmr` makes is told of it.";
     PATH = "PATH":
         "Where programs (`node`, `runsc`, `mkfs.erofs`, …) are looked for.";
     USER_HOME = "HOME":

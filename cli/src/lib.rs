@@ -20,6 +20,7 @@ pub mod reference;
 mod show;
 mod style;
 mod table;
+mod terminal;
 
 pub use clock::now;
 pub use commands::Command;

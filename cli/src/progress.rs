@@ -89,6 +89,29 @@ pub(crate) async fn upload(
     Ok(sum)
 }
 
+/// Shows how much of a stream has gone by.
+pub(crate) fn moving<E: Send + 'static>(
+    size: Option<u64>,
+    what: &str,
+    bytes: impl futures_util::Stream<Item = Result<bytes::Bytes, E>> + Send + 'static,
+) -> impl futures_util::Stream<Item = Result<bytes::Bytes, E>> + Send + 'static {
+    let bar = Cleared(bytes_bar(size, what));
+    bytes.inspect(move |part| {
+        if let Ok(part) = part {
+            bar.0.inc(part.len().try_into().unwrap_or(0));
+        }
+    })
+}
+
+/// A bar that goes with what it shows.
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 async fn sum(output: &Output, source: &Source) -> Result<Sum, CommandError> {
     let bar = bytes_bar(source.size_bytes(), "Reading");
     let sum = source.sum(|bytes| bar.inc(bytes)).await;

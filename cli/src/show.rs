@@ -1,15 +1,20 @@
 //! What people see of each noun: a list, a line per thing, and one thing with its properties.
 
 pub(crate) mod deployment;
+pub(crate) mod diff;
 pub(crate) mod event;
 pub(crate) mod exec;
+pub(crate) mod file;
 pub(crate) mod image;
 pub(crate) mod log;
+pub(crate) mod pty;
 pub(crate) mod public_token;
+pub(crate) mod quota;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod scope;
 pub(crate) mod session;
+pub(crate) mod storage;
 pub(crate) mod stream;
 pub(crate) mod task;
 pub(crate) mod token;

@@ -35,6 +35,9 @@ pub struct Settings {
     /// How long a wait of the first environment stays hot before its machine parks, unless the wait says otherwise.
     /// `None` leaves it as it was set, at first 2 s.
     pub hot_window: Option<Duration>,
+    /// After how long of nothing typed or printed a PTY of the first environment is idle. `None` leaves it as it was
+    /// set, at first 60 s.
+    pub pty_idle_after: Option<Duration>,
     /// How often a worker says that it lives.
     pub heartbeat_interval: Duration,
     /// How long a lease lasts without renewal.
@@ -47,6 +50,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             hot_window: None,
+            pty_idle_after: None,
             heartbeat_interval: Duration::from_secs(5),
             lease_ttl: Duration::from_secs(120),
             worker_lost_after: Duration::from_secs(120),

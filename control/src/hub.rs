@@ -3,10 +3,12 @@
 //! Nothing here is truth: a connection that is gone loses requests, and the loops send them again on the next one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::StreamExt as _;
 use helmr_domain::WorkerId;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -159,6 +161,51 @@ impl Hub {
         serde_json::from_slice(&bytes).map_err(|error| Error::Answer(error.into()))
     }
 
+    /// Sends bytes as they come and gives the answer with its body unread. There is no deadline as long as bytes move: a
+    /// worker that says nothing for so long, with no byte on its way to it, is given up.
+    pub(crate) async fn stream(
+        &self,
+        worker: WorkerId,
+        path: &str,
+        body: Body,
+        silence: Duration,
+    ) -> Result<Body, Error> {
+        let connection = self.lock().by_worker.get(&worker).cloned();
+        let mut requests = connection.ok_or(Error::NotConnected)?.requests;
+        let (body, moved) = watched(body);
+        let request = Request::post(format!("http://worker{path}"))
+            .header(http::header::CONTENT_TYPE, "application/octet-stream")
+            .body(body)
+            .map_err(|error| Error::Request(error.into()))?;
+        let answering = requests.send_request(request);
+        tokio::pin!(answering);
+        let mut seen = 0;
+        let response = loop {
+            match tokio::time::timeout(silence, &mut answering).await {
+                Ok(answered) => break answered.map_err(Error::Transport)?,
+                Err(_) => {
+                    let now = moved.load(Ordering::Relaxed);
+                    if now == seen {
+                        return Err(Error::TimedOut);
+                    }
+                    seen = now;
+                }
+            }
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Body::new(response.into_body()));
+        }
+        let body = Limited::new(response.into_body(), ANSWER_BYTES).collect();
+        let body = tokio::time::timeout(silence, body)
+            .await
+            .map_err(|_| Error::TimedOut)?
+            .map_err(Error::Answer)?
+            .to_bytes()
+            .to_vec();
+        Err(Error::Refused { status, body })
+    }
+
     /// Sends a JSON request whose answer is its status alone.
     pub(crate) async fn tell<Q: Serialize>(
         &self,
@@ -212,4 +259,14 @@ impl Hub {
             .await
             .map_err(|_| Error::TimedOut)?
     }
+}
+
+/// Counts the pieces of a body as they are taken.
+fn watched(body: Body) -> (Body, Arc<AtomicU64>) {
+    let moved = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&moved);
+    let pieces = body.into_data_stream().inspect(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    (Body::from_stream(pieces), moved)
 }

@@ -16,6 +16,7 @@ mod schema;
 
 mod hub;
 mod news;
+mod outlines;
 mod state;
 
 mod http;

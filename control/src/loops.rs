@@ -3,9 +3,11 @@
 //! None takes an input: each reads the truth again, acts in a bounded batch and waits. A failure is logged, and the next
 //! round is the retry.
 
+mod garbage;
 mod placement;
 mod reaper;
 mod relay;
+mod retention;
 mod sweeper;
 mod timers;
 mod wake;
@@ -19,6 +21,8 @@ pub(crate) fn spawn(control: &Control) {
     control.tasks.spawn(timers::run(control.clone()));
     control.tasks.spawn(reaper::run(control.clone()));
     control.tasks.spawn(sweeper::run(control.clone()));
+    control.tasks.spawn(retention::run(control.clone()));
+    control.tasks.spawn(garbage::run(control.clone()));
     control.tasks.spawn(watch_clock(control.clone()));
 }
 

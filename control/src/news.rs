@@ -76,8 +76,9 @@ impl News {
             Hint::Assignment(_)
             | Hint::Events(_)
             | Hint::Log(_)
-            | Hint::Exec(_)
+            | Hint::Process(_)
             | Hint::PublicToken(_)
+            | Hint::Workspace(_)
             | Hint::Timer { .. }
             | Hint::Queue => None,
         };

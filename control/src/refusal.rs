@@ -42,6 +42,7 @@ pub(crate) fn not_found(object: &'static str) -> ApiError {
         "token" => Code::TokenNotFound,
         "stream" => Code::StreamNotFound,
         "exec" => Code::ExecNotFound,
+        "pty" => Code::PtyNotFound,
         "workspace" => Code::WorkspaceNotFound,
         "version" => Code::VersionNotFound,
         "public access token" => Code::PublicTokenNotFound,
@@ -51,7 +52,8 @@ pub(crate) fn not_found(object: &'static str) -> ApiError {
         "wait" => Code::WaitNotFound,
         other => return ApiError::internal_text(format!("a look-up of a {other} found nothing")),
     };
-    ApiError::new(code, format!("there is no such {object}"))
+    let named = if object == "pty" { "PTY" } else { object };
+    ApiError::new(code, format!("there is no such {named}"))
 }
 
 impl From<Refusal> for ApiError {
@@ -88,15 +90,26 @@ impl From<Refusal> for ApiError {
             ),
             Refusal::ExecInputFull => (Code::ExecInputFull, None),
             Refusal::ExecInputClosed => (Code::ExecInputClosed, None),
+            Refusal::PtyEnded => (Code::PtyEnded, None),
             Refusal::WorkspaceBusy { run_ids } => {
                 let named: Vec<_> = run_ids.iter().take(NAMED_RUNS).collect();
                 let details = json!({ "run_ids": named, "runs": run_ids.len() });
                 (Code::WorkspaceBusy, Some(details))
             }
+            Refusal::WorkspaceEmpty => (Code::WorkspaceEmpty, None),
+            Refusal::WorkspaceNotStopped { state } => {
+                (Code::WorkspaceNotStopped, Some(json!({ "state": state })))
+            }
             Refusal::ExternalIdTaken { workspace_id } => (
                 Code::ExternalIdTaken,
                 Some(json!({ "workspace_id": workspace_id })),
             ),
+            Refusal::NothingToFork { .. } => (Code::ForkUnavailable, None),
+            Refusal::ForkTooLarge { records, limit } => (
+                Code::ForkUnavailable,
+                Some(json!({ "records": records, "limit": limit })),
+            ),
+            Refusal::ForkOver => (Code::InvalidState, None),
             Refusal::NoDeployment => (Code::TaskNotFound, None),
             Refusal::DeploymentNotReady => (Code::DeploymentNotReady, None),
             Refusal::SecretMissing { names } => {
@@ -115,6 +128,10 @@ impl From<Refusal> for ApiError {
             Refusal::MetadataNotNumber { key } => {
                 (Code::MetadataNotNumber, Some(json!({ "key": key })))
             }
+            Refusal::QuotaExceeded { quota, limit, used } => (
+                Code::QuotaExceeded,
+                Some(json!({ "quota": quota.as_str(), "limit": limit, "used": used })),
+            ),
             Refusal::PublicTokenSpent => (Code::PublicTokenSpent, None),
             Refusal::LogOverBudget { left } => {
                 (Code::InvalidState, Some(json!({ "left_bytes": left })))

@@ -69,6 +69,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             .await
             .map_err(StartError::Store)?;
     }
+    if let Some(idle_after) = config.settings.pty_idle_after {
+        let environment = installation.scope.environment;
+        setup::set_pty_idle_after(&store, environment, Some(idle_after))
+            .await
+            .map_err(StartError::Store)?;
+    }
     // Connections of an earlier process are gone with it.
     let organization = installation.scope.organization;
     for known in worker::list(&store, organization)
@@ -92,9 +98,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         settings: config.settings,
         clock: config.clock,
         hub: Hub::default(),
+        sweeping: tokio::sync::Mutex::default(),
         news: News::default(),
         declared: Declared::default(),
         schemas: crate::schema::Cache::default(),
+        works: helmr_files::Works::default(),
+        outlines: crate::outlines::Outlines::default(),
         ending: CancellationToken::new(),
         tasks: TaskTracker::new(),
         environments: std::sync::Mutex::default(),

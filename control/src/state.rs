@@ -8,6 +8,7 @@ use helmr_domain::{
     ApiKeyId, Duration, EnvironmentId, Moment, OrganizationId, RunId, SessionId, Timestamp,
     WorkerId,
 };
+use helmr_files::Works;
 use helmr_store::worker::{self, RunFence};
 use helmr_store::{Store, setup};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::declared::Declared;
 use crate::entropy::{self, NoRandomness};
 use crate::hub::Hub;
 use crate::news::News;
+use crate::outlines::Outlines;
 use crate::{ApiError, Clock, Settings, credential, keyring, schema};
 
 /// The control plane. Cheap to clone.
@@ -32,9 +34,14 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
+    /// Held by the one round of garbage collection at a time.
+    pub(crate) sweeping: tokio::sync::Mutex<()>,
     pub(crate) news: News,
     pub(crate) declared: Declared,
     pub(crate) schemas: schema::Cache,
+    /// Work on the files of versions.
+    pub(crate) works: Works,
+    pub(crate) outlines: Outlines,
     /// Cancelled when the server is to end: followers end, loops return.
     pub(crate) ending: CancellationToken,
     /// Everything that runs beside requests.

@@ -21,6 +21,17 @@ pub struct InvalidId {
     pub given: String,
 }
 
+/// The digit of each letter of the alphabet, by its byte; 255 for all others.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut digit = 0_u8;
+    while digit < 32 {
+        digits[ALPHABET[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
+
 fn encode(prefix: &str, value: u128, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut text = [0_u8; ENCODED_LENGTH];
     let mut rest = value;
@@ -28,7 +39,9 @@ fn encode(prefix: &str, value: u128, out: &mut fmt::Formatter<'_>) -> fmt::Resul
         *place = ALPHABET[usize::from((rest & 31) as u8)];
         rest >>= 5;
     }
-    write!(out, "{prefix}_{}", String::from_utf8_lossy(&text))
+    out.write_str(prefix)?;
+    out.write_str("_")?;
+    out.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 fn decode(prefix: &'static str, text: &str) -> Result<u128, InvalidId> {
@@ -44,13 +57,11 @@ fn decode(prefix: &'static str, text: &str) -> Result<u128, InvalidId> {
     if rest.len() != ENCODED_LENGTH || rest.as_bytes()[0] > b'7' {
         return Err(invalid());
     }
-    rest.bytes().try_fold(0_u128, |value, byte| {
-        let digit = ALPHABET
-            .iter()
-            .position(|&known| known == byte)
-            .ok_or_else(invalid)?;
-        Ok((value << 5) | digit as u128)
-    })
+    rest.bytes()
+        .try_fold(0_u128, |value, byte| match DIGITS[usize::from(byte)] {
+            255 => Err(invalid()),
+            digit => Ok((value << 5) | u128::from(digit)),
+        })
 }
 
 macro_rules! ids {
@@ -132,6 +143,77 @@ ids! {
     RequestId = "req";
 }
 
+/// What people run in a machine by itself: an exec, or the process that has a PTY's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProcessId {
+    Exec(ExecId),
+    Pty(PtyId),
+}
+
+impl ProcessId {
+    /// As an exec's, for what is known to be one.
+    #[must_use]
+    pub const fn as_exec(self) -> ExecId {
+        match self {
+            Self::Exec(id) => id,
+            Self::Pty(PtyId(number)) => ExecId(number),
+        }
+    }
+
+    /// As a PTY's, for what is known to be one.
+    #[must_use]
+    pub const fn as_pty(self) -> PtyId {
+        match self {
+            Self::Pty(id) => id,
+            Self::Exec(ExecId(number)) => PtyId(number),
+        }
+    }
+}
+
+impl From<ExecId> for ProcessId {
+    fn from(id: ExecId) -> Self {
+        Self::Exec(id)
+    }
+}
+
+impl From<PtyId> for ProcessId {
+    fn from(id: PtyId) -> Self {
+        Self::Pty(id)
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exec(id) => id.fmt(out),
+            Self::Pty(id) => id.fmt(out),
+        }
+    }
+}
+
+impl FromStr for ProcessId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        text.parse::<PtyId>()
+            .map(Self::Pty)
+            .or_else(|_| text.parse().map(Self::Exec))
+    }
+}
+
+impl serde::Serialize for ProcessId {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ProcessId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +224,23 @@ mod tests {
         let text = id.to_string();
         assert!(text.starts_with("run_") && text.len() == 30, "{text}");
         assert_eq!(text.parse(), Ok(id));
+    }
+
+    #[test]
+    fn a_process_is_an_exec_or_a_pty() {
+        let (now, random) = (Timestamp::from_micros(5_000), [1; 10]);
+        let (exec, pty) = (ExecId::new(now, random), PtyId::new(now, random));
+        for process in [ProcessId::from(exec), ProcessId::from(pty)] {
+            assert_eq!(process.to_string().parse(), Ok(process));
+        }
+        assert!(
+            RunId::new(now, random)
+                .to_string()
+                .parse::<ProcessId>()
+                .is_err()
+        );
+        assert_eq!(ProcessId::from(pty).as_exec(), exec);
+        assert_eq!(ProcessId::from(exec).as_pty(), pty);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Worker {
     pub capacity: Capacity,
     /// Taken by machines leased to it.
     pub used: Capacity,
+    /// What its disk has free, as it told last.
+    pub disk_free_mib: u64,
     /// Driver names, the preferred one first.
     pub drivers: Vec<String>,
     pub protocols: Vec<u32>,
@@ -123,6 +125,14 @@ fn place(workers: &mut [Worker], demand: &Demand, actions: &mut Vec<Action>) {
         );
         actions.push(hold(reason));
         return;
+    }
+    // A parked machine goes back to where it is, whatever room there is.
+    if demand.driver.is_none() {
+        able.retain(|worker| worker.disk_free_mib >= limits::DISK_RESERVE_MIB);
+        if able.is_empty() {
+            actions.push(hold("no worker has room on its disk".to_owned()));
+            return;
+        }
     }
     let fitting = able.iter_mut().filter(|worker| worker.fits(demand));
     // The preferred one, else the one with the most memory free, so that machines spread.

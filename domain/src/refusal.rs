@@ -1,5 +1,6 @@
 //! Why a command is refused. The words for people, codes and statuses are given at the edge.
 
+use crate::quota::Quota;
 use crate::{RunId, WorkspaceId};
 
 /// A command that the state of its object does not allow. Nothing has changed.
@@ -15,6 +16,8 @@ pub enum Refusal {
     ExecInputFull,
     #[error("the exec takes no more input")]
     ExecInputClosed,
+    #[error("the PTY has ended")]
+    PtyEnded,
     #[error("the token has expired")]
     TokenExpired,
     #[error("the token was completed with other data")]
@@ -52,9 +55,21 @@ pub enum Refusal {
     WorkspaceNotActive { state: String },
     #[error("runs in the workspace have not ended")]
     WorkspaceBusy { run_ids: Vec<RunId> },
+    #[error("the workspace has no files yet")]
+    WorkspaceEmpty,
+    #[error("the workspace's machine is {state}")]
+    WorkspaceNotStopped { state: String },
     /// `workspace_id`: the one that has it, if that can still be told.
     #[error("another workspace has the external id")]
     ExternalIdTaken { workspace_id: Option<WorkspaceId> },
+    /// There is no machine that could be forked, or it is about to end.
+    #[error("the workspace has no machine to fork: {why}")]
+    NothingToFork { why: String },
+    #[error("its sessions hold {records} records, and a live fork takes {limit} along at most")]
+    ForkTooLarge { records: u64, limit: u64 },
+    /// The fork was made otherwise, given up or asked for anew.
+    #[error("the fork is not asked for any more")]
+    ForkOver,
     #[error("no deployment of the environment is promoted")]
     NoDeployment,
     #[error("the deployment is not deployed")]
@@ -75,6 +90,9 @@ pub enum Refusal {
     LogOutOfStep { expected: u64 },
     #[error("{left} bytes more may be kept of the run's log")]
     LogOverBudget { left: u64 },
+    /// `used` may be over `limit`, which came later.
+    #[error("the environment's quota of {limit} {quota} is used up ({used})")]
+    QuotaExceeded { quota: Quota, limit: u64, used: u64 },
     #[error("the public access token is spent")]
     PublicTokenSpent,
 }

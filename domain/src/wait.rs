@@ -136,6 +136,16 @@ impl Outcome {
         }
     }
 
+    /// What the copy of a wait for a token hears.
+    #[must_use]
+    pub fn forked() -> Self {
+        Self::Err {
+            code: ErrorCode::Forked,
+            message: "the session is a fork, and the token belongs to the one it was forked from"
+                .to_owned(),
+        }
+    }
+
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(

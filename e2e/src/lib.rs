@@ -15,5 +15,5 @@ mod tools;
 pub use cli::{Cli, Outcome};
 pub use machines::Machines;
 pub use program::{Program, chromium, sdk_program};
-pub use server::{Options, Server};
+pub use server::{Options, Server, without_loop_devices};
 pub use tools::{binary, poll_until, repository};

@@ -35,6 +35,12 @@ impl Machines {
             .collect()
     }
 
+    /// Everything that is mounted in this directory.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<String> {
+        mounts_under(&self.data_dir)
+    }
+
     /// Ends every machine of this directory and removes mounts the runtime made in it.
     pub fn clean(&self) {
         let end = Instant::now() + Duration::from_secs(5);

@@ -18,17 +18,22 @@ use crate::{Cli, binary, poll_until, template};
 #[derive(Debug, Clone)]
 pub struct Options {
     pub hot_window: &'static str,
+    pub pty_idle_after: &'static str,
     pub drain_grace: &'static str,
     /// `NAME` or `NAME:N`: the point at which the server kills itself.
     pub kill_at: Option<String>,
+    /// On a host as it would be without loop devices, and told to start nevertheless.
+    pub without_loop_devices: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             hot_window: "0ms",
+            pty_idle_after: "60s",
             drain_grace: "1s",
             kill_at: None,
+            without_loop_devices: false,
         }
     }
 }
@@ -96,12 +101,17 @@ impl Server {
             .create(true)
             .append(true)
             .open(self.log_path())?;
-        let mut command = Command::new(binary()?);
+        let mut command = if options.without_loop_devices {
+            without_loop_devices()?
+        } else {
+            Command::new(binary()?)
+        };
         command
             .arg("up")
             .args(["--data-dir".as_ref(), self.data_dir().as_os_str()])
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--hot-window", options.hot_window])
+            .args(["--pty-idle-after", options.pty_idle_after])
             .args(["--drain-grace", options.drain_grace])
             .env("HOME", self.home())
             .env("XDG_CONFIG_HOME", self.home().join(".config"))
@@ -115,6 +125,9 @@ impl Server {
             .stderr(log);
         if let Some(point) = &options.kill_at {
             command.env("HELMR_FAULT_KILL_AT", point);
+        }
+        if options.without_loop_devices {
+            command.arg("--allow-soft-limits");
         }
         self.child = Some(command.spawn().context("start helmr up")?);
         Ok(())
@@ -380,6 +393,24 @@ impl Drop for Server {
         }
         self.machines().clean();
     }
+}
+
+/// The binary, in a view of the host that has no loop devices.
+///
+/// # Errors
+/// If there is no binary.
+pub fn without_loop_devices() -> Result<Command> {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        // Its view keeps what it has mounted, which may be the disks of another test.
+        .arg(
+            "grep -o ' [^ ]*/target/e2e/[^ ]*' /proc/mounts | xargs -r umount -l; \
+             mount --bind /dev/null /dev/loop-control && exec \"$@\"",
+        )
+        .arg("sh")
+        .arg(binary()?);
+    Ok(command)
 }
 
 /// A port that nobody listens on now. The server binds it a moment later; a test that loses that race fails loudly.

@@ -13,7 +13,7 @@ pub struct Frame {
     pub ack: u64,
     #[prost(
         oneof = "Body",
-        tags = "10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26"
     )]
     pub body: Option<Body>,
 }
@@ -36,6 +36,10 @@ pub enum Body {
     RunExited(RunExited),
     #[prost(message, tag = "16")]
     RunInputTaken(RunInputTaken),
+    #[prost(message, tag = "17")]
+    TerminalRests(TerminalRests),
+    #[prost(message, tag = "18")]
+    ProcessesFound(ProcessesFound),
     #[prost(message, tag = "20")]
     StartRun(StartRun),
     #[prost(message, tag = "21")]
@@ -47,6 +51,10 @@ pub enum Body {
     Probe(Heartbeat),
     #[prost(message, tag = "24")]
     RunInput(RunInput),
+    #[prost(message, tag = "25")]
+    ResizeTerminal(ResizeTerminal),
+    #[prost(message, tag = "26")]
+    FindProcesses(FindProcesses),
 }
 
 /// The guest's first frame on every connection.
@@ -71,7 +79,8 @@ pub struct Hello {
 }
 
 /// A run, or an exec, as the guest knows it. Wherever a frame says `run_id` the id of an exec may stand: its process is
-/// like a run's, with standard input in place of the runtime's channel, and attempt number 1.
+/// like a run's, with standard input in place of the runtime's channel, and attempt number 1. A PTY is an exec with a
+/// terminal: what it prints is all standard output, and what is typed its input.
 #[derive(Clone, PartialEq, Message)]
 pub struct KnownRun {
     #[prost(string, tag = "1")]
@@ -83,6 +92,9 @@ pub struct KnownRun {
     /// Bytes of standard input that the guest has received.
     #[prost(uint64, tag = "4")]
     pub input_received: u64,
+    /// Of a process with a terminal: it is idle.
+    #[prost(bool, tag = "5")]
+    pub idle: bool,
 }
 
 /// How far a run has come inside.
@@ -244,6 +256,65 @@ pub struct StartRun {
     /// An exec: standard input comes in `RunInput`, and there is no runtime and no channel to one.
     #[prost(bool, tag = "8")]
     pub takes_input: bool,
+    /// A PTY: it has a terminal for its input and output, and no program to execute means a login shell.
+    #[prost(message, optional, tag = "9")]
+    pub terminal: Option<Terminal>,
+}
+
+/// A terminal to make.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Terminal {
+    #[prost(uint32, tag = "1")]
+    pub cols: u32,
+    #[prost(uint32, tag = "2")]
+    pub rows: u32,
+    /// How long nothing is typed or printed before it is idle.
+    #[prost(uint64, tag = "3")]
+    pub idle_after_ms: u64,
+}
+
+/// Sets the size of a terminal. Its programs are told also if it is the one it has.
+#[derive(Clone, PartialEq, Message)]
+pub struct ResizeTerminal {
+    #[prost(string, tag = "1")]
+    pub run_id: String,
+    #[prost(uint32, tag = "2")]
+    pub attempt_number: u32,
+    #[prost(uint32, tag = "3")]
+    pub cols: u32,
+    #[prost(uint32, tag = "4")]
+    pub rows: u32,
+    /// Counts them from 1: one that was done before is not done again.
+    #[prost(uint64, tag = "5")]
+    pub number: u64,
+}
+
+/// A terminal has become idle, or is so no longer.
+#[derive(Clone, PartialEq, Message)]
+pub struct TerminalRests {
+    #[prost(string, tag = "1")]
+    pub run_id: String,
+    #[prost(uint32, tag = "2")]
+    pub attempt_number: u32,
+    /// What leads its session is in the foreground, and nothing was typed or printed for as long as was asked.
+    #[prost(bool, tag = "3")]
+    pub idle: bool,
+}
+
+/// Asks whether anything lives that execs or PTYs have started.
+#[derive(Clone, PartialEq, Message)]
+pub struct FindProcesses {
+    #[prost(uint64, tag = "1")]
+    pub question: u64,
+}
+
+/// The answer to [`FindProcesses`].
+#[derive(Clone, PartialEq, Message)]
+pub struct ProcessesFound {
+    #[prost(uint64, tag = "1")]
+    pub question: u64,
+    #[prost(bool, tag = "2")]
+    pub any: bool,
 }
 
 /// Signals a run's process and everything it started.

@@ -13,8 +13,9 @@ mod window;
 
 pub use codec::{Error, MAX_FRAME_BYTES, decode, encode};
 pub use frame::{
-    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunInput,
-    RunInputTaken, RunLine, RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome,
+    Body, Exit, FindProcesses, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream,
+    ProcessesFound, ResizeTerminal, RunExited, RunInput, RunInputTaken, RunLine, RunOutput,
+    RunPhase, SignalRun, StartRun, StopMachine, Terminal, TerminalRests, Welcome,
 };
 pub use window::{Arrival, Inbound, Outbound, PositionError};
 

@@ -16,6 +16,7 @@ impl Debug for StartRun {
             user,
             init_line,
             takes_input,
+            terminal,
         } = self;
         let names: Vec<&str> = env
             .iter()
@@ -31,6 +32,7 @@ impl Debug for StartRun {
             .field("user", user)
             .field("init_line_bytes", &init_line.len())
             .field("takes_input", takes_input)
+            .field("terminal", terminal)
             .finish()
     }
 }

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 
 use bytes::BytesMut;
 use helmr_guest_wire::{
-    Body, Exit, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream, RunExited, RunInput,
-    RunInputTaken, RunLine, RunOutput, RunPhase, SignalRun, StartRun, StopMachine, Welcome, decode,
-    encode,
+    Body, Exit, FindProcesses, Frame, Heartbeat, Hello, KnownRun, OutputChunk, OutputStream,
+    ProcessesFound, ResizeTerminal, RunExited, RunInput, RunInputTaken, RunLine, RunOutput,
+    RunPhase, SignalRun, StartRun, StopMachine, Terminal, TerminalRests, Welcome, decode, encode,
 };
 
 fn check(body: Body, expected: &str) {
@@ -224,6 +224,64 @@ fn execs() {
         ..Hello::default()
     };
     check(Body::Hello(hello), "08011002 52 04 3202 2007");
+}
+
+#[test]
+fn ptys() {
+    let start = StartRun {
+        terminal: Some(Terminal {
+            cols: 80,
+            rows: 24,
+            idle_after_ms: 9,
+        }),
+        ..StartRun::default()
+    };
+    check(
+        Body::StartRun(start),
+        "08011002 a201 08 4a06 0850 1018 1809",
+    );
+    check(
+        Body::ResizeTerminal(ResizeTerminal {
+            run_id: "p".into(),
+            attempt_number: 1,
+            cols: 2,
+            rows: 3,
+            number: 4,
+        }),
+        "08011002 ca01 0b 0a0170 1001 1802 2003 2804",
+    );
+    check(
+        Body::TerminalRests(TerminalRests {
+            run_id: "p".into(),
+            attempt_number: 1,
+            idle: true,
+        }),
+        "08011002 8a01 07 0a0170 1001 1801",
+    );
+    let known = KnownRun {
+        idle: true,
+        ..KnownRun::default()
+    };
+    let hello = Hello {
+        runs: vec![known],
+        ..Hello::default()
+    };
+    check(Body::Hello(hello), "08011002 52 04 3202 2801");
+}
+
+#[test]
+fn processes() {
+    check(
+        Body::FindProcesses(FindProcesses { question: 3 }),
+        "08011002 d201 02 0803",
+    );
+    check(
+        Body::ProcessesFound(ProcessesFound {
+            question: 3,
+            any: true,
+        }),
+        "08011002 9201 04 0803 1001",
+    );
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use helmr_guest_wire::{Body, Exit, KnownRun, RunExited, SignalRun, StartRun, Welcome};
+use helmr_guest_wire::{
+    Body, Exit, KnownRun, ProcessesFound, RunExited, SignalRun, StartRun, Welcome,
+};
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
@@ -16,7 +18,7 @@ use crate::reaper;
 use crate::registry::{Registry, RunKey};
 use crate::run;
 use crate::silence::Silence;
-use crate::spawn;
+use crate::spawn::{self, Feed};
 
 /// Serves the worker whose socket is in `host_dir`, until it says to stop.
 ///
@@ -85,6 +87,21 @@ impl Listener for Agent {
                     .pass_input(&key, input.offset, input.data, input.end);
             }
             Body::SignalRun(signal) => self.signal(signal),
+            Body::ResizeTerminal(resize) => {
+                let key = RunKey {
+                    run_id: resize.run_id,
+                    attempt_number: resize.attempt_number,
+                };
+                if let Some(terminal) = self.registry.terminal(&key) {
+                    terminal.resize(resize.cols, resize.rows, resize.number);
+                }
+            }
+            Body::FindProcesses(asked) => {
+                self.channel.push(Body::ProcessesFound(ProcessesFound {
+                    question: asked.question,
+                    any: processes::any_of(&["exec_", "pty_"]),
+                }));
+            }
             Body::StopMachine(_) => return ControlFlow::Break(()),
             // The line was proved by getting here; the rest only ever goes the other way.
             Body::Probe(_)
@@ -93,6 +110,8 @@ impl Listener for Agent {
             | Body::Welcome(_)
             | Body::RunOutput(_)
             | Body::RunInputTaken(_)
+            | Body::TerminalRests(_)
+            | Body::ProcessesFound(_)
             | Body::RunExited(_) => {}
         }
         ControlFlow::Continue(())
@@ -110,8 +129,12 @@ impl Agent {
         }
         match spawn::start(&start, (MARKER, &key.marker())) {
             Ok(process) => {
-                let (lines, exit) = self.registry.started(key.clone(), process.pid);
-                if !start.takes_input {
+                let terminal = match &process.feed {
+                    Feed::Terminal(terminal) => Some(Rc::clone(terminal)),
+                    Feed::Channel(_) | Feed::Input(_) => None,
+                };
+                let (lines, exit) = self.registry.started(key.clone(), process.pid, terminal);
+                if let Feed::Channel(_) = process.feed {
                     self.registry.pass_line(&key, start.init_line);
                 }
                 let supervised =

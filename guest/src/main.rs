@@ -14,7 +14,9 @@ mod registry;
 mod run;
 mod silence;
 mod spawn;
+mod terminal;
 mod user;
+mod watcher;
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Write as _};

@@ -54,6 +54,18 @@ pub(crate) fn signal_run(leader: Pid, marker: &str, signal: Signal) {
     }
 }
 
+/// Whether anything lives that was started for somebody whose id begins with one of `prefixes`.
+pub(crate) fn any_of(prefixes: &[&str]) -> bool {
+    let all = list();
+    below_agent(&all).into_iter().any(|pid| {
+        marker_of(pid).is_some_and(|marker| {
+            prefixes
+                .iter()
+                .any(|prefix| marker.starts_with(prefix.as_bytes()))
+        })
+    })
+}
+
 /// Kills everything below the agent.
 pub(crate) fn kill_all() {
     let mut signalled = BTreeSet::new();
@@ -131,12 +143,17 @@ fn with_descendants(mut members: BTreeSet<i32>, all: &[Process]) -> BTreeSet<i32
 }
 
 fn carries(pid: i32, marker: &str) -> bool {
-    let wanted = format!("{MARKER}={marker}");
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-        environ
-            .split(|byte| *byte == 0)
-            .any(|pair| pair == wanted.as_bytes())
-    })
+    marker_of(pid).is_some_and(|carried| carried == marker.as_bytes())
+}
+
+/// For whom a process was started.
+fn marker_of(pid: i32) -> Option<Vec<u8>> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let name = format!("{MARKER}=");
+    environ
+        .split(|byte| *byte == 0)
+        .find_map(|pair| pair.strip_prefix(name.as_bytes()))
+        .map(<[u8]>::to_vec)
 }
 
 /// Every living process.

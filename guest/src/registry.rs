@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use helmr_guest_wire::{Exit, KnownRun, RunPhase};
 use nix::unistd::Pid;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::terminal::Terminal;
 
 /// One attempt of one run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +25,7 @@ impl RunKey {
 }
 
 /// The agent's handle on a run that was started.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Entry {
     /// `None` if it could not be started.
     leader: Option<Pid>,
@@ -32,6 +35,8 @@ struct Entry {
     input_received: u64,
     /// Of its signals, the last one sent.
     signalled: u64,
+    /// Of a PTY, until it has ended.
+    terminal: Option<Rc<Terminal>>,
     /// Told when the leader is reaped.
     exit: Option<oneshot::Sender<Exit>>,
     /// Position of the frame that tells its end.
@@ -39,7 +44,7 @@ struct Entry {
 }
 
 /// All known runs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Registry {
     entries: RefCell<BTreeMap<RunKey, Entry>>,
 }
@@ -54,12 +59,14 @@ impl Registry {
         &self,
         key: RunKey,
         leader: Pid,
+        terminal: Option<Rc<Terminal>>,
     ) -> (mpsc::UnboundedReceiver<Vec<u8>>, oneshot::Receiver<Exit>) {
         let (lines, lines_out) = mpsc::unbounded_channel();
         let (exit, exit_out) = oneshot::channel();
         let entry = Entry {
             leader: Some(leader),
             lines: Some(lines),
+            terminal,
             exit: Some(exit),
             ..Entry::default()
         };
@@ -72,6 +79,7 @@ impl Registry {
         let mut entries = self.entries.borrow_mut();
         let entry = entries.entry(key).or_default();
         entry.lines = None;
+        entry.terminal = None;
         entry.ended_at = position;
     }
 
@@ -133,6 +141,11 @@ impl Registry {
         self.entries.borrow().get(key)?.leader
     }
 
+    /// The terminal of a PTY that has not ended.
+    pub(crate) fn terminal(&self, key: &RunKey) -> Option<Rc<Terminal>> {
+        self.entries.borrow().get(key)?.terminal.clone()
+    }
+
     /// Tells the supervisor of the run led by `pid`, if there is one.
     pub(crate) fn reaped(&self, pid: Pid, exit: Exit) {
         let mut entries = self.entries.borrow_mut();
@@ -158,6 +171,10 @@ impl Registry {
                 attempt_number: key.attempt_number,
                 phase: phase(entry).into(),
                 input_received: entry.input_received,
+                idle: entry
+                    .terminal
+                    .as_ref()
+                    .is_some_and(|terminal| terminal.is_idle()),
             })
             .collect()
     }
@@ -181,7 +198,7 @@ mod tests {
     #[test]
     fn a_run_is_known_until_its_end_is_acknowledged() {
         let registry = Registry::default();
-        let (_lines, _exit) = registry.started(key(), Pid::from_raw(9));
+        let (_lines, _exit) = registry.started(key(), Pid::from_raw(9), None);
         registry.forget_before(100);
         assert_eq!(phases(&registry), [RunPhase::Alive]);
         registry.ended(key(), Some(100));
@@ -194,7 +211,7 @@ mod tests {
     #[test]
     fn a_process_number_used_again_is_not_taken_for_the_run_that_had_it() {
         let registry = Registry::default();
-        let (_lines, mut exit) = registry.started(key(), Pid::from_raw(9));
+        let (_lines, mut exit) = registry.started(key(), Pid::from_raw(9), None);
         let first = Exit {
             code: Some(1),
             ..Exit::default()

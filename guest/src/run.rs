@@ -1,5 +1,5 @@
 //! One run's process: its output and its runtime's lines go to the worker, the worker's lines to its runtime. An exec's
-//! has no runtime: what the worker sends is its standard input.
+//! has no runtime: what the worker sends is its standard input, or typed on its terminal.
 //!
 //! Nothing is read that the worker has no room for, so a run that says more than its worker takes waits in its own
 //! writes. The end is told after everything that was said before it.
@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::{BufMut as _, BytesMut};
 use helmr_guest_wire::{
     Body, Exit, OutputChunk, OutputStream, RunExited, RunInputTaken, RunLine, RunOutput,
+    TerminalRests,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::net::unix::pipe::Sender;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -20,7 +21,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::channel::Channel;
 use crate::lines::{Line, Splitter};
 use crate::registry::RunKey;
-use crate::spawn::{Feed, Started};
+use crate::spawn::{Feed, Source, Started};
+use crate::terminal::Terminal;
 
 const CHUNK_BYTES: usize = 64 << 10;
 /// Output is not read while more than this waits for the worker.
@@ -43,13 +45,17 @@ pub(crate) async fn supervise(
     let mut run = Run {
         key,
         channel,
-        stdout: Output::new(OutputStream::Stdout, process.stdout),
+        terminal: match &process.feed {
+            Feed::Terminal(terminal) => Some(Rc::clone(terminal)),
+            Feed::Channel(_) | Feed::Input(_) => None,
+        },
+        stdout: Output::new(OutputStream::Stdout, Some(process.stdout)),
         stderr: Output::new(OutputStream::Stderr, process.stderr),
         splitter: Splitter::default(),
     };
     let exit = run.carry(process.feed, lines, exit).await;
     // A server left behind must not be killed by its own next line: what it says goes nowhere, but it goes.
-    for left in [run.stdout.pipe.take(), run.stderr.pipe.take()]
+    for left in [run.stdout.source.take(), run.stderr.source.take()]
         .into_iter()
         .flatten()
     {
@@ -65,6 +71,7 @@ pub(crate) async fn supervise(
 struct Run {
     key: RunKey,
     channel: Rc<Channel>,
+    terminal: Option<Rc<Terminal>>,
     stdout: Output,
     stderr: Output,
     splitter: Splitter,
@@ -93,7 +100,8 @@ impl Run {
                 let (reader, writer) = runtime.into_split();
                 (Some(reader), Some(Writer::Lines(writer)))
             }
-            Feed::Input(input) => (None, Some(Writer::Input { input, taken: 0 })),
+            Feed::Input(input) => (None, Some(Writer::input(Sink::Pipe(input)))),
+            Feed::Terminal(terminal) => (None, Some(Writer::input(Sink::Terminal(terminal)))),
         };
         let mut pending = BytesMut::new();
         let mut waiting = self.channel.watch_waiting();
@@ -102,7 +110,7 @@ impl Run {
             let held = *waiting.borrow_and_update();
             let (output_room, lines_room) = (held < OUTPUT_ROOM_BYTES, held < LINES_ROOM_BYTES);
             if let Some(end) = &mut ended {
-                if reader.is_none() && self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+                if reader.is_none() && self.stdout.source.is_none() && self.stderr.source.is_none()
                     || end.budget == 0
                 {
                     return std::mem::take(&mut end.exit);
@@ -115,10 +123,14 @@ impl Run {
                 }
             }
             let until = ended.as_ref().map(|end| end.until);
+            let rest = self
+                .terminal
+                .as_ref()
+                .and_then(|terminal| terminal.look_at());
             // Every arm is cancel-safe: reads and writes move bytes only when they complete.
             let read = tokio::select! {
-                chunk = self.stdout.read(), if output_room && self.stdout.pipe.is_some() => self.send_output(chunk),
-                chunk = self.stderr.read(), if output_room && self.stderr.pipe.is_some() => self.send_output(chunk),
+                chunk = self.stdout.read(), if output_room && self.stdout.source.is_some() => self.send_output(chunk),
+                chunk = self.stderr.read(), if output_room && self.stderr.source.is_some() => self.send_output(chunk),
                 read = read_some(&mut reader, self.splitter.input()), if lines_room && reader.is_some() => {
                     self.send_lines();
                     if read == 0 {
@@ -143,7 +155,14 @@ impl Run {
                     }
                     0
                 }
+                () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() && ended.is_none() => {
+                    self.look_for_rest().await;
+                    0
+                }
                 status = &mut exit, if ended.is_none() => {
+                    if let Some(terminal) = &self.terminal {
+                        terminal.release();
+                    }
                     let exit = status.unwrap_or_default();
                     let until = Instant::now() + AFTER_EXIT;
                     ended = Some(Ended { exit, until, budget: AFTER_EXIT_BYTES, held_up: false });
@@ -191,6 +210,7 @@ impl Run {
             return;
         };
         let closed = written.is_err();
+        self.stir();
         *taken += u64::try_from(written.unwrap_or(0)).unwrap_or(0);
         if closed || emptied {
             self.channel.push(Body::RunInputTaken(RunInputTaken {
@@ -208,6 +228,7 @@ impl Run {
     /// Queues a chunk and says how long it was.
     fn send_output(&self, chunk: Option<OutputChunk>) -> usize {
         let Some(chunk) = chunk else { return 0 };
+        self.stir();
         let bytes = chunk.data.len();
         self.channel.push(Body::RunOutput(RunOutput {
             run_id: self.key.run_id.clone(),
@@ -215,6 +236,33 @@ impl Run {
             chunks: vec![chunk],
         }));
         bytes
+    }
+
+    /// Something was typed or printed. That a terminal is not idle any more is told before what was.
+    fn stir(&self) {
+        if self
+            .terminal
+            .as_ref()
+            .is_some_and(|terminal| terminal.stirs())
+        {
+            self.tell_rest(false);
+        }
+    }
+
+    async fn look_for_rest(&self) {
+        if let Some(terminal) = &self.terminal
+            && terminal.comes_to_rest().await
+        {
+            self.tell_rest(true);
+        }
+    }
+
+    fn tell_rest(&self, idle: bool) {
+        self.channel.push(Body::TerminalRests(TerminalRests {
+            run_id: self.key.run_id.clone(),
+            attempt_number: self.key.attempt_number,
+            idle,
+        }));
     }
 
     fn send_lines(&mut self) {
@@ -243,10 +291,22 @@ impl Run {
 enum Writer {
     Lines(OwnedWriteHalf),
     Input {
-        input: Sender,
-        /// Bytes that the pipe has taken.
+        to: Sink,
+        /// Bytes that it has taken.
         taken: u64,
     },
+}
+
+impl Writer {
+    fn input(to: Sink) -> Self {
+        Self::Input { to, taken: 0 }
+    }
+}
+
+/// Where a process reads its input.
+enum Sink {
+    Pipe(Sender),
+    Terminal(Rc<Terminal>),
 }
 
 /// Bytes read, 0 at the end. Cancel-safe.
@@ -261,7 +321,14 @@ async fn read_some(reader: &mut Option<OwnedReadHalf>, into: &mut BytesMut) -> u
 async fn write_some(writer: &mut Option<Writer>, from: &mut BytesMut) -> std::io::Result<usize> {
     match writer {
         Some(Writer::Lines(lines)) => lines.write_buf(from).await,
-        Some(Writer::Input { input, .. }) => input.write_buf(from).await,
+        Some(Writer::Input {
+            to: Sink::Pipe(pipe),
+            ..
+        }) => pipe.write_buf(from).await,
+        Some(Writer::Input {
+            to: Sink::Terminal(terminal),
+            ..
+        }) => terminal.write(from).await,
         None => std::future::pending().await,
     }
 }
@@ -270,16 +337,16 @@ async fn write_some(writer: &mut Option<Writer>, from: &mut BytesMut) -> std::io
 struct Output {
     stream: OutputStream,
     /// `None` once it has ended.
-    pipe: Option<Receiver>,
+    source: Option<Source>,
     buffer: Box<[u8]>,
     offset: u64,
 }
 
 impl Output {
-    fn new(stream: OutputStream, pipe: Receiver) -> Self {
+    fn new(stream: OutputStream, source: Option<Source>) -> Self {
         Self {
             stream,
-            pipe: Some(pipe),
+            source,
             buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
             offset: 0,
         }
@@ -287,19 +354,22 @@ impl Output {
 
     /// The next bytes; `None` at the end. Cancel-safe.
     async fn read(&mut self) -> Option<OutputChunk> {
-        let Some(pipe) = &mut self.pipe else {
+        let Some(source) = &mut self.source else {
             return std::future::pending().await;
         };
-        let read = pipe.read(&mut self.buffer).await.unwrap_or(0);
+        let read = read_from(source, &mut self.buffer).await;
         if read == 0 {
-            self.pipe = None;
+            self.source = None;
         }
         self.chunk(read)
     }
 
     /// The bytes that are there now.
     fn try_read(&mut self) -> Option<OutputChunk> {
-        let read = self.pipe.as_ref()?.try_read(&mut self.buffer).unwrap_or(0);
+        let read = match self.source.as_ref()? {
+            Source::Pipe(pipe) => pipe.try_read(&mut self.buffer).unwrap_or(0),
+            Source::Terminal(terminal) => terminal.try_read(&mut self.buffer),
+        };
         self.chunk(read)
     }
 
@@ -319,7 +389,15 @@ impl Output {
     }
 }
 
-async fn discard(mut pipe: Receiver) {
+/// Bytes read, 0 at the end. Cancel-safe.
+async fn read_from(source: &mut Source, buffer: &mut [u8]) -> usize {
+    match source {
+        Source::Pipe(pipe) => pipe.read(buffer).await.unwrap_or(0),
+        Source::Terminal(terminal) => terminal.read(buffer).await,
+    }
+}
+
+async fn discard(mut source: Source) {
     let mut buffer = [0; 4096];
-    while pipe.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    while read_from(&mut source, &mut buffer).await > 0 {}
 }

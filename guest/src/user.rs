@@ -9,8 +9,10 @@ pub(crate) struct Identity {
     pub(crate) user_id: u32,
     pub(crate) group_id: u32,
     pub(crate) supplementary: Vec<u32>,
-    /// Home directory, if the image knows the user.
+    /// Name, home directory and shell, as far as the image knows the user.
+    pub(crate) name: Option<String>,
     pub(crate) home: Option<String>,
+    pub(crate) shell: Option<String>,
 }
 
 /// Finds who `text` means: `name`, `uid`, `name:group` or `uid:gid`, as in an image's `User`.
@@ -62,15 +64,20 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<Identity, String> {
         (None, Some(name)) => memberships(name, group),
         _ => Vec::new(),
     };
-    let home = entry
-        .as_ref()
-        .and_then(|fields| fields.get(5))
-        .map(|home| (*home).to_owned());
+    let field = |at: usize| {
+        entry
+            .as_ref()
+            .and_then(|fields| fields.get(at))
+            .filter(|field| !field.is_empty())
+            .map(|field| (*field).to_owned())
+    };
     Ok(Identity {
         user_id,
         group_id,
         supplementary,
-        home,
+        name: field(0),
+        home: field(5),
+        shell: field(6),
     })
 }
 
@@ -134,6 +141,18 @@ mod tests {
     #[test]
     fn a_name_that_looks_like_a_number_is_a_name_first() {
         check("7", Ok((70, 70, &[], Some("/seven"))));
+    }
+
+    #[test]
+    fn a_login_shell_is_the_one_the_image_gives_the_user() {
+        let shell = |text| {
+            resolve(text, PASSWD, GROUP)
+                .ok()
+                .and_then(|user| user.shell)
+        };
+        assert_eq!(shell("node"), Some("/bin/bash".to_owned()));
+        assert_eq!(shell("7"), None);
+        assert_eq!(shell("4321"), None);
     }
 
     #[test]

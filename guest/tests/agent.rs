@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use helmr_guest_wire::{Body, Exit, KnownRun, OutputStream, RunPhase, StartRun, StopMachine};
-use rig::{Rig, eventually, exec, input, line, shell, signal};
+use rig::{Rig, eventually, exec, input, line, pty, resize, shell, signal, typed};
 
 fn exited(code: i32) -> Exit {
     Exit {
@@ -86,6 +86,139 @@ async fn a_numbered_signal_is_sent_once() {
     assert_eq!(told.text(OutputStream::Stdout), "caught\n");
 }
 
+const SHELL: [&str; 4] = ["/bin/bash", "--norc", "--noprofile", "-i"];
+
+#[tokio::test]
+async fn a_pty_has_a_controlling_terminal_of_the_size_asked_for() {
+    let mut rig = Rig::start().await;
+    rig.send(pty(&[
+        "/bin/sh",
+        "-c",
+        "stty size; echo to the terminal > /dev/tty; echo err >&2; exit 4",
+    ]));
+    let told = rig.until_exit().await;
+    assert_eq!(
+        told.text(OutputStream::Stdout),
+        "24 80\r\nto the terminal\r\nerr\r\n"
+    );
+    assert_eq!(told.exit, exited(4));
+}
+
+#[tokio::test]
+async fn a_pty_without_a_command_is_the_users_login_shell() {
+    let mut rig = Rig::start().await;
+    rig.send(pty(&[]));
+    rig.send(typed(0, "echo shell=$0 term=$TERM user=$USER; exit 3\n"));
+    let told = rig.until_exit().await;
+    let text = told.text(OutputStream::Stdout);
+    assert!(
+        text.contains("shell=-") && text.contains("term=xterm-256color user=root"),
+        "{text}"
+    );
+    assert_eq!(told.exit, exited(3));
+    let last = told.taken.last().unwrap();
+    assert_eq!((last.offset, last.closed), (44, false));
+}
+
+#[tokio::test]
+async fn a_pty_belongs_to_its_user() {
+    let mut rig = Rig::start().await;
+    let mut start = pty(&[
+        "/bin/sh",
+        "-c",
+        "stat -c %u:%g:%a $(tty); echo again > $(tty); id -u",
+    ]);
+    start.user = "12:34".to_owned();
+    rig.send(start);
+    assert_eq!(
+        rig.until_exit().await.text(OutputStream::Stdout),
+        "12:34:620\r\nagain\r\n12\r\n"
+    );
+}
+
+#[tokio::test]
+async fn control_c_on_a_terminal_interrupts_what_is_in_its_foreground() {
+    let mut rig = Rig::start().await;
+    rig.send(pty(&[
+        "/bin/bash",
+        "-c",
+        "trap 'echo caught; exit 5' INT; echo ready; while :; do read -t 1 x; done",
+    ]));
+    rig.until_shown("ready").await;
+    rig.send(typed(0, "\x03"));
+    let told = rig.until_exit().await;
+    assert!(told.text(OutputStream::Stdout).contains("caught"));
+    assert_eq!(told.exit, exited(5));
+}
+
+#[tokio::test]
+async fn a_resize_is_told_once_and_the_same_size_makes_programs_draw_anew() {
+    let mut rig = Rig::start().await;
+    rig.send(pty(&[
+        "/bin/bash",
+        "-c",
+        "trap 'echo now $(stty size)' WINCH; echo ready; while :; do read -t 0.05 x; done",
+    ]));
+    rig.until_shown("ready").await;
+    rig.send(resize(100, 30, 1));
+    rig.until_shown("now 30 100").await;
+    // As after a worker's restart; the one behind it shows that it was passed over.
+    rig.send(resize(7, 7, 1));
+    rig.send(resize(100, 30, 2));
+    let shown = rig.until_shown("now 30 100").await;
+    assert!(
+        shown.contains("now 29 100") && !shown.contains("7 7"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_terminal_rests_when_its_shell_is_in_the_foreground_and_nothing_happens() {
+    let mut rig = Rig::start().await;
+    let mut start = pty(&SHELL);
+    start.env = vec!["PS1=prompt>".to_owned()];
+    rig.send(start);
+    rig.until_shown("prompt>").await;
+    assert!(rig.next_rest().await, "a shell at its prompt rests");
+    let begun = std::time::Instant::now();
+    rig.send(typed(0, "sleep 0.7\n"));
+    assert!(!rig.next_rest().await, "something was typed");
+    assert!(rig.next_rest().await);
+    // The silence alone is over much sooner.
+    assert!(begun.elapsed() > Duration::from_millis(700));
+    rig.acknowledge_all();
+    let rig = rig.redial().await;
+    let idle: Vec<bool> = rig
+        .link
+        .greeting()
+        .runs
+        .iter()
+        .map(|run| run.idle)
+        .collect();
+    assert_eq!(idle, [true], "the next worker is told");
+}
+
+#[tokio::test]
+async fn what_people_left_running_is_found_and_what_a_run_left_is_not() {
+    let mut rig = Rig::start().await;
+    rig.send(shell("setsid sleep 1000 & echo done"));
+    rig.until_exit().await;
+    assert!(!rig.finds_processes(1).await);
+    rig.send(pty(&SHELL));
+    rig.send(typed(0, "trap '' HUP; sleep 1001 & echo started; exit\n"));
+    rig.until_exit().await;
+    assert!(rig.finds_processes(2).await, "it outlives its shell");
+    let mut kill = signal(9);
+    kill.run_id = "pty_1".to_owned();
+    rig.send(kill);
+    // A killed process is there until the kernel has ended it.
+    let mut question = 3;
+    while rig.finds_processes(question).await {
+        assert!(question < 10_000, "it outlives its signal");
+        question += 1;
+    }
+}
+
 #[tokio::test]
 async fn nothing_of_the_agents_own_is_open_in_a_run() {
     let mut rig = Rig::start().await;
@@ -162,7 +295,7 @@ async fn a_second_start_of_an_attempt_is_ignored_while_the_first_is_known() {
         run_id: "run".into(),
         attempt_number: 1,
         phase: RunPhase::Exited.into(),
-        input_received: 0,
+        ..KnownRun::default()
     };
     assert_eq!(rig.link.greeting().runs, [known]);
 }

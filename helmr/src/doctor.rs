@@ -35,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<ExitC
     report.add(host::cgroups());
     report.add(host::memory());
     report.add(host::disk(&data_dir));
+    report.add(host::limits(&data_dir).await);
     report.add(tools::erofs().await);
     let runsc = tools::runsc().await;
     let can_run = runsc.is_fine();

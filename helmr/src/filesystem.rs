@@ -9,6 +9,7 @@ pub(crate) struct Filesystem {
     pub(crate) at: PathBuf,
     pub(crate) kind: Kind,
     pub(crate) free_bytes: u64,
+    pub(crate) total_bytes: u64,
 }
 
 /// Whether a filesystem keeps what the store relies on: locks, and writes that are durable when they say so.
@@ -35,6 +36,7 @@ pub(crate) fn of(path: &Path) -> std::io::Result<Filesystem> {
         // The magic numbers have 32 bits, whatever the field has.
         kind: kind(u64::try_from(facts.f_type).unwrap_or(0) & 0xffff_ffff),
         free_bytes: room.f_bavail.saturating_mul(room.f_frsize),
+        total_bytes: room.f_blocks.saturating_mul(room.f_frsize),
     })
 }
 

@@ -45,9 +45,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     hot_window: Option<helmr_domain::Duration>,
 
+    /// How long nothing is typed or printed in a PTY before it keeps its machine no longer; 60s unless told or set before
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pty_idle_after: Option<helmr_domain::Duration>,
+
     /// When stopping, how long runs may take to reach a wait before they are set aside as they stand
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     drain_grace: helmr_domain::Duration,
+
+    /// Start also where this host cannot hold workspaces to the disk size that their sandboxes declare
+    #[arg(long)]
+    allow_soft_limits: bool,
 }
 
 fn duration(text: &str) -> Result<helmr_domain::Duration, String> {
@@ -61,7 +69,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), C
     // Taken before anything slow: a port in use is told at once.
     let front = arguments.listen.bind().await?;
     let control = tokio::select! {
-        control = start_control(&data, &front.public_url, arguments.hot_window) => control?,
+        control = start_control(&data, &front.public_url, arguments.hot_window, arguments.pty_idle_after) => control?,
         // Nothing runs yet that would have to be set aside.
         _ = signals.next() => return Ok(()),
     };
@@ -73,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), C
     let local_url = front.local_url.clone();
     let public = serve::public(control.router(), embedded::SDK_PACKAGE);
     let clients = front.serve(public, ending.clone());
-    let worker = worker::start(&data, &control, connector).await?;
+    let worker = worker::start(&data, &control, connector, arguments.allow_soft_limits).await?;
 
     let stop = tokio::select! {
         ready = worker.ready() => {
@@ -117,9 +125,11 @@ async fn start_control(
     data: &DataDir,
     public_url: &str,
     hot_window: Option<helmr_domain::Duration>,
+    pty_idle_after: Option<helmr_domain::Duration>,
 ) -> Result<Control, CommandError> {
     let mut config = helmr_control::Config::in_directory(data.path(), public_url.to_owned());
     config.settings.hot_window = hot_window;
+    config.settings.pty_idle_after = pty_idle_after;
     helmr_control::start(config).await.map_err(|error| {
         CommandError::failed("start the control plane")
             .because(&error)

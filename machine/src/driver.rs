@@ -14,6 +14,7 @@ pub struct Capabilities {
     pub memory_checkpoint: bool,
     pub hardware_isolation: bool,
     pub network_policy: bool,
+    /// Whether everything that is written in a machine stays within the directories that its specification names for it.
     pub hard_disk_limit: bool,
 }
 
@@ -54,6 +55,8 @@ pub struct Spec {
     pub attempt_dir: PathBuf,
     /// The live workspace on this host.
     pub workspace_dir: PathBuf,
+    /// Where changes to the root are kept, in files without a name: what bounds this directory bounds them.
+    pub overlay_dir: PathBuf,
     /// Where the workspace appears inside, for example `/workspace`.
     pub mount_path: String,
     pub host_name: String,

@@ -5,6 +5,7 @@
 //! control plane.
 
 mod clock;
+pub mod disk;
 mod driver;
 mod error;
 pub mod gvisor;

@@ -52,6 +52,7 @@ impl Rig {
             host_dir,
             attempt_dir: PathBuf::new(),
             workspace_dir,
+            overlay_dir: PathBuf::new(),
             mount_path: "/workspace".to_owned(),
             host_name: "sandbox".to_owned(),
             env: vec![],

@@ -19,6 +19,14 @@ shellcheck    shellcheck              tests of the scripts
 -             debian-archive-keyring  the base image
 '
 
+# What only tests need, in the same form: a terminal for the command line, and programs that fill one.
+readonly TEST_PACKAGES='
+tmux          tmux                    tests of terminals
+vim           vim                     tests of terminals
+htop          htop                    tests of terminals
+less          less                    tests of terminals
+'
+
 # The commands that stand for the browser in which pages are tested. Any of them will do.
 readonly BROWSERS='chromium chromium-browser google-chrome'
 
@@ -47,7 +55,11 @@ missing_packages() {
   done <<<"$SYSTEM_PACKAGES"
   grep -qxE 'postgresql-(1[5-9]|[2-9][0-9])' <<<"$installed" || echo postgresql
   node_is_current || command -v npm >/dev/null || echo npm
-  [[ ${1:-} != tests ]] || has_browser || ! browser_is_packaged || echo chromium
+  [[ ${1:-} == tests ]] || return 0
+  while read -r _ package _; do
+    [[ -z $package ]] || grep -qxF "$package" <<<"$installed" || echo "$package"
+  done <<<"$TEST_PACKAGES"
+  has_browser || ! browser_is_packaged || echo chromium
 }
 
 # Prints the commands that are not found, for systems whose packages have other names.

@@ -15,7 +15,7 @@ use crate::ready;
 /// When every schedule begins.
 pub(crate) const START: i64 = 1_800_000_000_000_000;
 pub(crate) const ENROLMENT: [u8; 32] = [2; 32];
-const TASKS: [&str; 3] = ["plain", "retried", "short"];
+const TASKS: [&str; 4] = ["plain", "retried", "short", "queued"];
 pub(crate) const INPUT: &str = "messages";
 pub(crate) const OUTPUT: &str = "events";
 
@@ -24,7 +24,7 @@ pub struct Base {
     pub(crate) store: Store,
     pub(crate) inside: Inside,
     pub(crate) scope: Scope,
-    /// `plain`, `retried`, `short`.
+    /// `plain`, `retried`, `short`, `queued`.
     pub(crate) tasks: Vec<TaskRowId>,
 }
 
@@ -105,6 +105,13 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
     let mut short = task("short")?;
     short.ttl = Some(Duration::from_secs(6));
     short.max_duration = Duration::from_secs(8);
+    let mut queued = task("queued")?;
+    queued.queue = Some(deployments::TaskQueue {
+        name: "queue".to_owned(),
+        concurrency_limit: Some(1),
+        concurrency_key: None,
+        priority: 0,
+    });
     let mut streams = Vec::new();
     for task in TASKS {
         streams.push(stream(task, Direction::Input, INPUT)?);
@@ -119,7 +126,7 @@ fn deploy(store: &Store, scope: Scope) -> Result<()> {
         bundle_size_bytes: 1,
         worker_protocol: 1,
         provenance: json!({}),
-        tasks: vec![task("plain")?, retried, short],
+        tasks: vec![task("plain")?, retried, short, queued],
         sandboxes: vec![deployments::Sandbox {
             name: "default".to_owned(),
             fingerprint: "default".to_owned(),

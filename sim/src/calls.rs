@@ -6,13 +6,13 @@ use helmr_domain::timer::Clock;
 use helmr_domain::{Duration, RunId, Timestamp};
 use helmr_store::idempotency::{Kept, Origin, TaskCall};
 use helmr_store::runs::{self, ChangeMetadata, MetadataOp};
-use helmr_store::worker::{self, RegisterWait, RunFence, WaitFor};
+use helmr_store::worker::{self, DropWait, RegisterWait, RunFence, WaitFor};
 use helmr_store::{Error, streams, tokens};
 use serde_json::{Value, json};
 
 use crate::base::{INPUT, OUTPUT};
 use crate::event::Reply;
-use crate::guest::{Answer, Ask, Call};
+use crate::guest::{Answer, Ask, Call, Kind};
 use crate::handlers::reply_to;
 use crate::ready;
 use crate::violation::{Checked, Violation, hold};
@@ -34,6 +34,7 @@ impl World<'_> {
             Ask::WaitToken { .. } | Ask::WaitStream { .. } | Ask::WaitTimer { .. } => {
                 self.register_wait(who, fence, call)?
             }
+            Ask::Drop { call: dropped } => self.drop_wait(who, fence, call, *dropped)?,
         };
         let reply = match answered {
             Ok(reply) => {
@@ -265,7 +266,7 @@ impl World<'_> {
                 };
                 (timer, wait)
             }
-            Ask::CreateToken { .. } | Ask::Append | Ask::Increment => {
+            Ask::CreateToken { .. } | Ask::Append | Ask::Increment | Ask::Drop { .. } => {
                 return Ok(Err(Error::NotFound("wait")));
             }
         };
@@ -276,8 +277,8 @@ impl World<'_> {
             wait_for,
             timeout_at: wait.timeout.map(after),
             hot_window: wait.hot.map(Duration::from_micros),
-            blocking: wait.blocking,
-            hold: false,
+            blocking: wait.kind == Kind::Blocking,
+            hold: wait.kind == Kind::On,
         };
         let known = self.is_known(fence, call);
         let done = ready(worker::register_wait(&self.base.store, input));
@@ -290,6 +291,38 @@ impl World<'_> {
                     "{call:?} again changed something"
                 );
                 Ok(Reply::Waiting)
+            }
+            Err(error) => Err(error),
+        })
+    }
+
+    fn drop_wait(
+        &mut self,
+        who: Actor,
+        fence: RunFence,
+        call: &Call,
+        dropped: u64,
+    ) -> Checked<Result<Reply, Error>> {
+        let at = self.moment();
+        let known = self.is_known(fence, call);
+        let input = DropWait {
+            at,
+            fence,
+            call_no: call.no,
+            dropped,
+        };
+        let done = ready(worker::drop_wait(&self.base.store, input));
+        self.settle(who)?;
+        Ok(match done {
+            Ok(dropped) => {
+                let key = (fence.run_id, fence.attempt, call.no);
+                let first = *self.truth.drops.entry(key).or_insert(dropped);
+                hold!(
+                    first == dropped && !(known && self.shadow.step.changed),
+                    "every accepted call has one effect",
+                    "{call:?} was answered {first} and {dropped}"
+                );
+                Ok(Reply::Answered(Answer::Dropped(dropped)))
             }
             Err(error) => Err(error),
         })

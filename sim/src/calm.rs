@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use helmr_domain::timer::Purpose;
+
 use crate::event::Event;
 use crate::plan::SECOND;
 use crate::requests::{Ask, Request};
@@ -61,7 +63,7 @@ impl World<'_> {
             .filter(|run| !run.is_final())
             .map(|run| run.id)
             .collect();
-        if open.is_empty() {
+        if open.is_empty() && self.shadow.open.execs.is_empty() {
             return self.end();
         }
         let elapsed = self.now - since;
@@ -72,29 +74,32 @@ impl World<'_> {
             hold!(
                 self.now - at < STOPS_WITHIN + self.stepped_back,
                 "what is told to stop ends",
-                "{:?}",
-                self.shadow.runs.get(&open[0])
+                "{:?}, {:?}",
+                open.first().map(|id| self.shadow.runs.get(id)),
+                self.first_exec()
             );
         } else if elapsed > ENDS_WITHIN + self.stepped_back {
             for id in &open {
                 let run = self.shadow.runs.get(id);
                 hold!(
-                    run.is_some_and(|run| self.is_stranded(run)),
+                    run.is_some_and(|run| self.is_stuck(run)),
                     "every run comes to its end",
                     "{run:?} waits for {:?} in {:?}",
                     run.and_then(|run| self.shadow.waits.get(&run.wait?)),
                     run.and_then(|run| self.shadow.machine_of(run.workspace))
                 );
             }
+            for id in &self.shadow.open.execs {
+                let exec = self.shadow.execs.get(id);
+                hold!(
+                    exec.is_some_and(|exec| self.is_stranded(exec.workspace)),
+                    "every exec comes to its end",
+                    "{exec:?} in {:?}",
+                    exec.and_then(|exec| self.shadow.machine_of(exec.workspace))
+                );
+            }
             self.cancel_all(&open);
-        } else if elapsed > 60 * SECOND
-            && open.iter().all(|id| {
-                self.shadow
-                    .runs
-                    .get(id)
-                    .is_some_and(|run| self.is_stranded(run))
-            })
-        {
+        } else if elapsed > 60 * SECOND && self.are_all_stranded(&open) {
             self.cancel_all(&open);
         } else if self.calm.rounds % 4 == 1 {
             self.help();
@@ -106,13 +111,79 @@ impl World<'_> {
     fn cancel_all(&mut self, open: &[helmr_domain::RunId]) {
         self.calm.cancelled_at = Some(self.now);
         for id in open {
-            self.nonces += 1;
-            let request = Request {
-                nonce: self.nonces,
-                key: None,
-                ask: Ask::CancelRun(*id),
+            self.ask_plainly(Ask::CancelRun(*id));
+        }
+        // A machine that never wakes has execs that only its end can end.
+        let execs = self.shadow.open.execs.iter();
+        let mut stranded: Vec<_> = execs
+            .filter_map(|id| Some(self.shadow.execs.get(id)?.workspace))
+            .collect();
+        stranded.dedup();
+        for workspace in stranded {
+            self.ask_plainly(Ask::StopWorkspace {
+                workspace,
+                force: true,
+            });
+        }
+    }
+
+    fn ask_plainly(&mut self, ask: Ask) {
+        self.nonces += 1;
+        let request = Request {
+            nonce: self.nonces,
+            key: None,
+            ask,
+        };
+        self.ask(Rc::new(request), 0);
+    }
+
+    fn are_all_stranded(&self, open: &[helmr_domain::RunId]) -> bool {
+        let mut runs = open.iter().filter_map(|id| self.shadow.runs.get(id));
+        let execs = self.shadow.open.execs.iter();
+        let mut execs = execs.filter_map(|id| self.shadow.execs.get(id));
+        runs.all(|run| self.is_stuck(run)) && execs.all(|exec| self.is_stranded(exec.workspace))
+    }
+
+    /// Whether only a disk that is gone could help a run, or one that is before it in its queue.
+    fn is_stuck(&self, run: &crate::row::Run) -> bool {
+        let mut others = self.shadow.open.runs.iter();
+        self.is_stranded(run.workspace)
+            || (run.status == "queued"
+                && run.queue_limit.is_some()
+                && others.any(|id| {
+                    self.shadow.runs.get(id).is_some_and(|other| {
+                        other.queue == run.queue
+                            && other.queue_key == run.queue_key
+                            && self.is_stranded(other.workspace)
+                    })
+                }))
+    }
+
+    fn first_exec(&self) -> Option<&crate::row::Exec> {
+        let first = self.shadow.open.execs.first()?;
+        self.shadow.execs.get(first)
+    }
+
+    /// What execs wait for: the end of their input, or a signal.
+    fn help_execs(&self, asks: &mut Vec<Ask>) {
+        for id in &self.shadow.open.execs {
+            let Some(exec) = self.shadow.execs.get(id) else {
+                continue;
             };
-            self.ask(Rc::new(request), 0);
+            if exec.stdin_closed == 0 {
+                asks.push(Ask::Input {
+                    exec: *id,
+                    offset: exec.stdin_end,
+                    size: 1,
+                    close: true,
+                });
+            }
+            if self.calm.rounds > 8 {
+                asks.push(Ask::Signal {
+                    exec: *id,
+                    signal: 9,
+                });
+            }
         }
     }
 
@@ -136,7 +207,11 @@ impl World<'_> {
             .filter(|wait| wait.is_undecided())
         {
             if let Some(token) = wait.token {
-                asks.push(Ask::Complete { token, data: 0 });
+                asks.push(Ask::Complete {
+                    token,
+                    data: 0,
+                    by: None,
+                });
             } else if wait.stream.is_some() {
                 let correlation = match wait.correlation.as_deref() {
                     Some("c0") => Some(0),
@@ -147,23 +222,19 @@ impl World<'_> {
                     session: wait.session,
                     correlation,
                     record_key: None,
+                    by: None,
                 });
             }
         }
+        self.help_execs(&mut asks);
         for ask in asks {
-            self.nonces += 1;
-            let request = Request {
-                nonce: self.nonces,
-                key: None,
-                ask,
-            };
-            self.ask(Rc::new(request), 0);
+            self.ask_plainly(ask);
         }
     }
 
-    /// Whether only a disk that is gone could help a run.
-    fn is_stranded(&self, run: &crate::row::Run) -> bool {
-        let machine = self.shadow.machine_of(run.workspace);
+    /// Whether only a disk that is gone could help what is in a workspace.
+    fn is_stranded(&self, workspace: helmr_domain::WorkspaceId) -> bool {
+        let machine = self.shadow.machine_of(workspace);
         machine.is_some_and(|machine| {
             let checkpoint = machine
                 .checkpoint
@@ -184,7 +255,7 @@ impl World<'_> {
                 .shadow
                 .runs
                 .get(&wait.run)
-                .is_some_and(|run| self.is_stranded(run));
+                .is_some_and(|run| self.is_stranded(run.workspace));
             let decided = wait.decided_at.unwrap_or(0) - self.steady_skew;
             hold!(
                 stranded || self.now - decided < WAKES_WITHIN + self.stepped_back,
@@ -242,8 +313,8 @@ impl World<'_> {
             .values()
             .find(|wait| matches!(wait.state.as_str(), "hot" | "parked" | "resuming"));
         hold!(undelivered.is_none(), "nothing is left", "{undelivered:?}");
-        let timer = self.shadow.timers.keys().find(|(purpose, subject)| {
-            purpose != "machine_not_before" && purpose != "session_expiry" && !subject.is_empty()
+        let timer = self.shadow.timers.keys().find(|(purpose, _)| {
+            !matches!(purpose, Purpose::MachineNotBefore | Purpose::SessionExpiry)
         });
         hold!(timer.is_none(), "nothing is left", "{timer:?}");
         for (nonce, sequence) in &self.truth.sent {

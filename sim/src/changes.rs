@@ -1,12 +1,16 @@
 //! What may become of a row: each change against what was there before.
 
-use crate::row::{
-    Checkpoint, Machine, Record, Run, Session, Stream, StreamKey, Token, Wait, Workspace,
-};
-use crate::shadow::{Clocks, Shadow};
+pub(crate) mod execs;
+pub(crate) mod logs;
+pub(crate) mod public;
+pub(crate) mod waits;
+
+use crate::row::{Checkpoint, Machine, Record, Run, Session, Stream, Token, Workspace};
+use crate::shadow::{Open, Shadow};
 use crate::violation::{Checked, hold};
 
 pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
+    shadow.step.touched.workspaces.insert(new.id);
     if let Some(old) = shadow.workspaces.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -18,6 +22,11 @@ pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
             new.id,
             old.epoch,
             new.epoch
+        );
+        hold!(
+            old.state != "deleted" || new.state == "deleted",
+            "what is deleted stays deleted",
+            "{old:?} became {new:?}"
         );
         let taken = new.is_held() && (!old.is_held() || old.holder != new.holder);
         hold!(
@@ -34,6 +43,9 @@ pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
             "{} was claimed while it was held: {old:?}, {new:?}",
             new.id
         );
+        if new.state == "deleted" {
+            shadow.reached.insert("a workspace is deleted");
+        }
         if new.revision != old.revision {
             shadow.step.revised.push(new.id);
         }
@@ -44,6 +56,7 @@ pub(crate) fn workspace(shadow: &mut Shadow, new: Workspace) -> Checked {
 }
 
 pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
+    shadow.step.touched.workspaces.insert(new.workspace);
     if let Some(old) = shadow.machines.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -62,8 +75,11 @@ pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
                     new.state.as_str(),
                     "live" | "parked" | "stopping" | "stopped" | "failed" | "lost"
                 ),
-                "parked" => new.state == "resuming",
-                "resuming" => matches!(new.state.as_str(), "live" | "parked" | "failed"),
+                // Told to end, it is not woken again.
+                "parked" => matches!(new.state.as_str(), "resuming" | "stopped"),
+                "resuming" => {
+                    matches!(new.state.as_str(), "live" | "parked" | "failed" | "stopped")
+                }
                 "stopping" => matches!(new.state.as_str(), "live" | "stopped" | "failed" | "lost"),
                 _ => false,
             };
@@ -88,6 +104,36 @@ pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
             "a machine ends once",
             "{old:?} became {new:?}"
         );
+        hold!(
+            new.state != "parked"
+                || matches!(old.state.as_str(), "parked" | "live" | "resuming")
+                || !shadow.has_exec_inside(new.workspace),
+            "a running exec keeps its machine",
+            "{old:?} became {new:?}"
+        );
+        if new.state == "parked" && shadow.has_exec_inside(new.workspace) {
+            shadow
+                .reached
+                .insert("a machine is set aside under an exec");
+        }
+    } else {
+        let workspace = shadow.workspaces.get(&new.workspace);
+        hold!(
+            workspace.is_none_or(|workspace| workspace.state != "deleted"),
+            "nothing starts in a deleted workspace",
+            "{new:?}"
+        );
+    }
+    let other = shadow.open.machines.get(&new.workspace).copied();
+    if new.ended_at.is_none() {
+        hold!(
+            other.is_none_or(|other| other == new.id),
+            "a workspace has one machine",
+            "{new:?} beside {other:?}"
+        );
+        shadow.open.machines.insert(new.workspace, new.id);
+    } else if other == Some(new.id) {
+        shadow.open.machines.remove(&new.workspace);
     }
     shadow.step.changed = true;
     shadow.machines.insert(new.id, new);
@@ -95,6 +141,9 @@ pub(crate) fn machine(shadow: &mut Shadow, new: Machine) -> Checked {
 }
 
 pub(crate) fn checkpoint(shadow: &mut Shadow, new: Checkpoint) -> Checked {
+    let machine = shadow.machines.get(&new.machine);
+    let workspace = machine.map(|machine| machine.workspace);
+    shadow.step.touched.workspaces.extend(workspace);
     if let Some(old) = shadow.checkpoints.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -111,6 +160,8 @@ pub(crate) fn checkpoint(shadow: &mut Shadow, new: Checkpoint) -> Checked {
 }
 
 pub(crate) fn session(shadow: &mut Shadow, new: Session) -> Checked {
+    shadow.step.touched.sessions.insert(new.id);
+    Open::keep(&mut shadow.open.sessions, new.id, new.status != "open");
     match shadow.sessions.get(&new.id) {
         Some(old) if *old == new => return Ok(()),
         Some(old) => {
@@ -136,6 +187,9 @@ pub(crate) fn session(shadow: &mut Shadow, new: Session) -> Checked {
 }
 
 pub(crate) fn run(shadow: &mut Shadow, new: Run) -> Checked {
+    shadow.step.touched.runs.insert(new.id);
+    shadow.step.touched.sessions.insert(new.session);
+    Open::keep(&mut shadow.open.runs, new.id, new.is_final());
     match shadow.runs.get(&new.id) {
         Some(old) if *old == new => return Ok(()),
         Some(old) => {
@@ -167,6 +221,18 @@ pub(crate) fn run(shadow: &mut Shadow, new: Run) -> Checked {
                 "what a run used only grows",
                 "{old:?} became {new:?}"
             );
+            hold!(
+                old.status == "running" || new.active == old.active,
+                "waiting never counts",
+                "{old:?} became {new:?}"
+            );
+            logs::budget(old, &new)?;
+            if old.status == "queued" && new.status == "running" {
+                shadow.step.leased.push(new.id);
+                if new.queue_limit.is_some() {
+                    shadow.reached.insert("a queue lets a run go");
+                }
+            }
         }
         None => shadow.step.runs.push(new.id),
     }
@@ -176,6 +242,8 @@ pub(crate) fn run(shadow: &mut Shadow, new: Run) -> Checked {
 }
 
 pub(crate) fn token(shadow: &mut Shadow, new: Token, now: i64) -> Checked {
+    shadow.step.touched.tokens.insert(new.id);
+    Open::keep(&mut shadow.open.tokens, new.id, new.status != "pending");
     if let Some(old) = shadow.tokens.get(&new.id) {
         if *old == new {
             return Ok(());
@@ -203,6 +271,9 @@ pub(crate) fn token(shadow: &mut Shadow, new: Token, now: i64) -> Checked {
             new.status,
             new.timeout_at
         );
+    }
+    if new.status == "completed" {
+        shadow.step.completed += 1;
     }
     shadow.step.changed = true;
     shadow.tokens.insert(new.id, new);
@@ -267,148 +338,5 @@ pub(crate) fn record(shadow: &mut Shadow, new: Record) -> Checked {
     shadow.step.records.push((key, new.sequence));
     shadow.step.changed = true;
     records.push(new);
-    Ok(())
-}
-
-/// The record that a wait's outcome carries.
-fn record_of(wait: &Wait) -> Option<(StreamKey, u64)> {
-    let (stream, record) = (wait.stream.clone()?, wait.record?);
-    let key = (wait.session, "input".to_owned(), stream);
-    Some((key, u64::try_from(record).unwrap_or(0)))
-}
-
-pub(crate) fn wait(shadow: &mut Shadow, new: Wait, now: Clocks) -> Checked {
-    let old = shadow.waits.get(&new.id);
-    if old == Some(&new) {
-        return Ok(());
-    }
-    let before = old.map_or("hot", |old| old.state.as_str());
-    let given_back = old
-        .filter(|old| old.state == "resolved" && new.state == "cancelled")
-        .and_then(record_of);
-    if old.is_some_and(Wait::is_delivered) && given_back.is_none() {
-        hold!(
-            before == new.state,
-            "no double resume",
-            "{old:?} became {new:?}"
-        );
-    }
-    let legal = before == new.state
-        || given_back.is_some()
-        || match before {
-            "hot" => !new.is_delivered(),
-            "parked" => matches!(new.state.as_str(), "resuming" | "cancelled" | "failed"),
-            "resuming" => !matches!(new.state.as_str(), "hot" | "parked"),
-            _ => false,
-        };
-    hold!(
-        legal,
-        "waits change state as their table says",
-        "{old:?} became {new:?}"
-    );
-    if let Some(outcome) = &new.outcome {
-        match old.and_then(|old| old.outcome.as_ref()) {
-            Some(first) => hold!(
-                first == outcome && old.is_some_and(|old| old.record == new.record),
-                "a wait has one outcome",
-                "{old:?} became {new:?}"
-            ),
-            None => {
-                decision(shadow, &new, outcome, now)?;
-                shadow.step.decided.push(new.id);
-            }
-        }
-    }
-    shadow.step.given_back.extend(given_back);
-    if new.is_delivered() && before == "resuming" {
-        shadow.step.resumed.push(new.id);
-        shadow.step.delivered.extend(record_of(&new));
-    }
-    shadow.step.changed = true;
-    shadow.waits.insert(new.id, new);
-    Ok(())
-}
-
-/// Whether an outcome is the one that what is there gives.
-fn decision(shadow: &Shadow, wait: &Wait, outcome: &str, now: Clocks) -> Checked {
-    let timed_out = wait.timeout_at.is_some_and(|at| now.steady >= at);
-    let is_timeout = outcome.contains("\"code\":\"timeout\"");
-    if is_timeout {
-        hold!(
-            timed_out,
-            "the deadline decides",
-            "{wait:?} timed out at {now:?}"
-        );
-        return Ok(());
-    }
-    hold!(
-        !timed_out || wait.kind == "timer",
-        "the deadline decides",
-        "{wait:?} was resolved at {now:?}, past its timeout"
-    );
-    match wait.kind.as_str() {
-        "timer" => {
-            // Of a timer and a timeout that have both come, the one that came first.
-            let clock = now.read(wait.absolute == 1);
-            let due_for = wait.due_at.map(|due| clock - due);
-            let late_for = wait.timeout_at.map_or(0, |at| now.steady - at);
-            hold!(
-                due_for.is_some_and(|due_for| due_for >= 0 && due_for >= late_for),
-                "the deadline decides",
-                "{wait:?} was resolved at {now:?}"
-            );
-        }
-        "token" => {
-            let token = wait.token.and_then(|id| shadow.tokens.get(&id));
-            let fits = token.is_some_and(|token| match token.status.as_str() {
-                "completed" => token
-                    .data
-                    .as_ref()
-                    .is_some_and(|data| outcome.contains(data.as_str())),
-                "expired" => outcome.contains("\"code\":\"expired\""),
-                "cancelled" => outcome.contains("\"code\":\"cancelled\""),
-                _ => false,
-            });
-            hold!(
-                fits,
-                "an outcome is what was waited for",
-                "{wait:?} of {token:?}"
-            );
-        }
-        _ => {
-            let key = (
-                wait.session,
-                "input".to_owned(),
-                wait.stream.clone().unwrap_or_default(),
-            );
-            let sequence = wait
-                .record
-                .and_then(|record| u64::try_from(record).ok())
-                .unwrap_or(0);
-            let index = usize::try_from(sequence).unwrap_or(0).checked_sub(1);
-            let record = index.and_then(|index| shadow.records.get(&key)?.get(index));
-            let fits = record.is_some_and(|record| {
-                outcome.contains(record.data.as_str())
-                    && (wait.correlation.is_none() || wait.correlation == record.correlation)
-            });
-            let unread = shadow
-                .streams
-                .get(&key)
-                .is_some_and(|stream| stream.is_unread(sequence));
-            hold!(
-                fits && unread,
-                "an outcome is what was waited for",
-                "{wait:?} of {record:?}"
-            );
-            let claimed = shadow.waits.values().any(|other| {
-                other.id != wait.id
-                    && other.session == wait.session
-                    && other.stream == wait.stream
-                    && other.record == wait.record
-                    && (other.state == "resuming" || other.is_delivered())
-            });
-            hold!(!claimed, "a record goes to one wait", "{wait:?}");
-        }
-    }
     Ok(())
 }

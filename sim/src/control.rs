@@ -162,7 +162,38 @@ impl World<'_> {
         }
     }
 
+    /// Whether a machine may be wanted.
+    fn is_wanting(&self) -> bool {
+        let shadow = &self.shadow;
+        let parked = |workspace| {
+            let machine = shadow.machine_of(workspace);
+            machine.is_some_and(|machine| machine.state == "parked")
+        };
+        let mut runs = shadow.open.runs.iter().filter_map(|id| shadow.runs.get(id));
+        let mut waits = shadow
+            .open
+            .waits
+            .iter()
+            .filter_map(|id| shadow.waits.get(id));
+        let mut execs = shadow
+            .open
+            .execs
+            .iter()
+            .filter_map(|id| shadow.execs.get(id));
+        runs.any(|run| {
+            let moving = run.status == "running" && run.clock_at.is_none();
+            run.status == "queued" || ((moving || run.stop.is_some()) && parked(run.workspace))
+        }) || waits.any(|wait| wait.state == "resuming" && parked(wait.workspace))
+            || execs.any(|exec| exec.state == "queued" || parked(exec.workspace))
+    }
+
     fn place(&mut self) -> Checked {
+        // Looking for nothing is tried now and then.
+        let wanting = self.is_wanting();
+        if !wanting && self.dice.roll(8) > 0 {
+            self.schedule(Loop::Placement, self.now + LOOK_ANYWAY);
+            return Ok(());
+        }
         let input = PlaceNext {
             at: self.moment(),
             lease_ttl: Duration::from_micros(self.plan.lease_ttl),
@@ -172,6 +203,11 @@ impl World<'_> {
         let placed = ready(worker::place_next(&self.base.store, input));
         self.settle(Actor::Loop)?;
         let placed = placed.map_err(|error| broken(&error))?;
+        hold!(
+            wanting || placed.is_empty(),
+            "only what is wanted is placed",
+            "{placed:?}"
+        );
         for one in &placed {
             self.note(|| {
                 format!(
@@ -256,6 +292,10 @@ impl World<'_> {
     fn relay(&mut self) -> Checked {
         if self.control.relay.busy {
             self.control.relay.again = true;
+            return Ok(());
+        }
+        if self.shadow.outbox.is_empty() && self.dice.roll(8) > 0 {
+            self.schedule(Loop::Relay, self.now + LOOK_ANYWAY);
             return Ok(());
         }
         let limit = if self.dice.roll(4) == 0 { 1 } else { 64 };

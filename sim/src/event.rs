@@ -4,7 +4,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
-use helmr_domain::{MaterializationId, WaitId, WorkspaceId};
+use helmr_domain::exec::End;
+use helmr_domain::{MaterializationId, ProcessId, WaitId, WorkspaceId};
+use helmr_store::execs::{Fenced, Stream};
 use helmr_store::worker::{Assignment, CapturedVersion, HeldLease, Leases, MachineFence, RunFence};
 
 use crate::guest::{Answer, Call, RunKey};
@@ -26,7 +28,7 @@ pub(crate) struct SlotRef {
 }
 
 /// A machine that runs on a host: another number for each start and restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MachineRef {
     pub(crate) host: usize,
     pub(crate) id: MaterializationId,
@@ -84,11 +86,48 @@ pub(crate) enum Post {
         fence: RunFence,
         wait: WaitId,
     },
+    Printed {
+        fence: RunFence,
+        printed: Printed,
+    },
+    /// A log entry, by its frame's position.
+    Logged {
+        fence: RunFence,
+        index: u64,
+    },
+    ExecStarted(Fenced),
+    ExecPrinted {
+        fence: Fenced,
+        printed: Printed,
+    },
+    ExecTaken {
+        fence: Fenced,
+        offset: u64,
+        closed: bool,
+    },
+    ExecInput {
+        fence: Fenced,
+        offset: u64,
+    },
+    ExecEnded {
+        fence: Fenced,
+        end: End,
+    },
     Finished {
         fence: RunFence,
         ending: Ending,
         untaken: Vec<u64>,
     },
+}
+
+/// A piece of output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Printed {
+    pub(crate) stream: Stream,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    /// Its last byte begins a character.
+    pub(crate) split: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +152,11 @@ pub(crate) enum Reply {
     Answered(Answer),
     /// A wait: its outcome comes with an assignment.
     Waiting,
+    /// Input of an exec from the offset that was asked for, and whether nothing comes behind it.
+    Input {
+        size: u64,
+        end: bool,
+    },
     Refused(&'static str),
     Stale,
 }
@@ -232,6 +276,29 @@ pub(crate) enum Event {
     Step {
         machine: MachineRef,
         run: RunKey,
+    },
+    ExecLine {
+        machine: MachineRef,
+        slot: SlotRef,
+        exec: ProcessId,
+    },
+    /// The guest has been asked for the process.
+    ExecBegun {
+        slot: SlotRef,
+        exec: ProcessId,
+    },
+    ExecAck {
+        machine: MachineRef,
+        exec: ProcessId,
+        position: u64,
+    },
+    ExecLane {
+        slot: SlotRef,
+        exec: ProcessId,
+    },
+    ExecStep {
+        machine: MachineRef,
+        exec: ProcessId,
     },
 }
 

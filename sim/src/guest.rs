@@ -1,13 +1,16 @@
 //! The memory of a machine: its processes, each with a small program. A checkpoint is a copy of it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+pub(crate) mod exec;
+mod process;
+
+use std::collections::BTreeMap;
 
 use helmr_domain::wait::Outcome;
-use helmr_domain::{RunId, SessionId, TokenId};
+use helmr_domain::{ProcessId, RunId, TokenId};
 
-use crate::dice::Dice;
-use crate::plan::{MS, SECOND};
+use crate::event::Printed;
+
+pub(crate) use process::Process;
 
 /// An attempt of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,45 +19,15 @@ pub(crate) struct RunKey {
     pub(crate) attempt: u32,
 }
 
-/// One line of a task's program.
-#[derive(Debug, Clone)]
-pub(crate) enum Op {
-    CreateToken {
-        timeout: i64,
-    },
-    /// On the token made last.
-    WaitToken {
-        timeout: Option<i64>,
-        hot: Option<i64>,
-        blocking: bool,
-    },
-    WaitStream {
-        correlation: Option<u8>,
-        timeout: Option<i64>,
-        hot: Option<i64>,
-        blocking: bool,
-    },
-    Sleep {
-        /// To a time of day, rather than for a span.
-        until: bool,
-        span: i64,
-        timeout: Option<i64>,
-        blocking: bool,
-    },
-    Append {
-        awaited: bool,
-    },
-    Increment,
-    Spin {
-        span: i64,
-    },
-}
-
+/// How a task waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Succeed,
-    Fail,
-    Exit,
+pub(crate) enum Kind {
+    /// It goes no further.
+    Blocking,
+    /// `once`: it runs on until it has the outcome.
+    Once,
+    /// `on`: it runs on until it waits for it no more.
+    On,
 }
 
 /// What a task asks for. Its nonce is unique to the line of memory that asked, however often it is repeated.
@@ -73,19 +46,31 @@ pub(crate) enum Ask {
     WaitToken { token: TokenId, wait: Wait },
     WaitStream { correlation: Option<u8>, wait: Wait },
     WaitTimer { until: bool, span: i64, wait: Wait },
+    Drop { call: u64 },
+}
+
+impl Ask {
+    const fn is_wait(&self) -> bool {
+        match self {
+            Self::WaitToken { .. } | Self::WaitStream { .. } | Self::WaitTimer { .. } => true,
+            Self::CreateToken { .. } | Self::Append | Self::Increment | Self::Drop { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wait {
     pub(crate) timeout: Option<i64>,
     pub(crate) hot: Option<i64>,
-    pub(crate) blocking: bool,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Frame {
     Started,
     Call(Call),
+    Printed(Printed),
+    Logged,
     Finished { success: bool, untaken: Vec<u64> },
     Exited { killed: bool },
 }
@@ -99,50 +84,25 @@ pub(crate) struct Sent {
     pub(crate) visible: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    Ready,
-    Blocked(u64),
-    Spinning,
-    /// It has said its last; the exit comes.
-    Leaving,
-    /// Told to stop, and does not.
-    Stubborn,
-    Gone,
-}
-
 /// What a line from the worker answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Token(TokenId),
-    Appended { sequence: u64, nonce: u64 },
+    Appended {
+        sequence: u64,
+        nonce: u64,
+    },
     Counted,
+    /// Whether no outcome came first.
+    Dropped(bool),
     Outcome(Outcome),
     Refused,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Process {
-    pub(crate) session: SessionId,
-    program: Rc<[Op]>,
-    end: End,
-    polite: bool,
-    at: usize,
-    pub(crate) state: State,
-    next_call: u64,
-    next_position: u64,
-    /// Calls without an answer.
-    pub(crate) pending: BTreeMap<u64, Call>,
-    pub(crate) outbox: VecDeque<Sent>,
-    token: Option<TokenId>,
-    /// The call and sequence of the last record that it heard of.
-    pub(crate) appended: (u64, u64),
-    stopping: bool,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Guest {
     pub(crate) processes: BTreeMap<RunKey, Process>,
+    pub(crate) execs: BTreeMap<ProcessId, exec::Exec>,
 }
 
 /// What a step asks of the world.
@@ -152,272 +112,4 @@ pub(crate) enum Next {
     Rest,
     /// Another step after this time.
     After(i64),
-}
-
-fn draw_op(dice: &mut Dice) -> Op {
-    let timeout = |dice: &mut Dice| (dice.roll(2) == 0).then(|| dice.span(0, 8 * SECOND));
-    let hot = |dice: &mut Dice| match dice.roll(4) {
-        0 => Some(0),
-        1 => Some(100 * MS),
-        _ => None,
-    };
-    match dice.roll(16) {
-        0 | 1 => Op::CreateToken {
-            timeout: dice.span(SECOND, 40 * SECOND),
-        },
-        2..=5 => Op::WaitToken {
-            timeout: timeout(dice),
-            hot: hot(dice),
-            blocking: dice.roll(5) > 0,
-        },
-        6..=9 => Op::WaitStream {
-            correlation: (dice.roll(3) == 0).then(|| u8::from(dice.roll(2) == 0)),
-            timeout: timeout(dice),
-            hot: hot(dice),
-            blocking: dice.roll(4) > 0,
-        },
-        10 | 11 => Op::Sleep {
-            until: dice.roll(4) == 0,
-            span: dice.span(0, 10 * SECOND),
-            timeout: timeout(dice).filter(|_| dice.roll(4) == 0),
-            blocking: dice.roll(5) > 0,
-        },
-        12 | 13 => Op::Append {
-            awaited: dice.roll(3) > 0,
-        },
-        14 => Op::Increment,
-        _ => Op::Spin {
-            span: dice.span(10 * MS, 6 * SECOND),
-        },
-    }
-}
-
-impl Process {
-    pub(crate) fn draw(session: SessionId, dice: &mut Dice) -> Self {
-        let length = dice.roll(6);
-        let mut program = Vec::new();
-        for _ in 0..length {
-            let op = draw_op(dice);
-            if matches!(op, Op::WaitToken { .. }) {
-                program.push(Op::CreateToken {
-                    timeout: dice.span(SECOND, 40 * SECOND),
-                });
-            }
-            program.push(op);
-        }
-        let end = match dice.roll(8) {
-            0 => End::Fail,
-            1 => End::Exit,
-            _ => End::Succeed,
-        };
-        Self {
-            session,
-            program: program.into(),
-            end,
-            polite: dice.roll(3) > 0,
-            at: 0,
-            state: State::Ready,
-            next_call: 1,
-            next_position: 1,
-            pending: BTreeMap::new(),
-            outbox: VecDeque::new(),
-            token: None,
-            appended: (0, 0),
-            stopping: false,
-        }
-    }
-
-    pub(crate) fn say(&mut self, frame: Frame, now: i64, dice: &mut Dice) {
-        let before = self.outbox.back().map_or(0, |sent| sent.visible);
-        self.outbox.push_back(Sent {
-            position: self.next_position,
-            frame,
-            visible: before.max(now + dice.span(100, 20 * MS)),
-        });
-        self.next_position += 1;
-    }
-
-    fn call(&mut self, ask: Ask, now: i64, nonces: &mut u64, dice: &mut Dice) -> u64 {
-        *nonces += 1;
-        let call = Call {
-            no: self.next_call,
-            nonce: *nonces,
-            ask,
-        };
-        self.next_call += 1;
-        self.pending.insert(call.no, call.clone());
-        let no = call.no;
-        self.say(Frame::Call(call), now, dice);
-        no
-    }
-
-    /// Runs up to where it must wait for something.
-    pub(crate) fn step(&mut self, now: i64, nonces: &mut u64, dice: &mut Dice) -> Next {
-        match self.state {
-            State::Ready => {}
-            State::Spinning => self.state = State::Ready,
-            State::Leaving => {
-                self.state = State::Gone;
-                self.say(Frame::Exited { killed: false }, now, dice);
-                return Next::Rest;
-            }
-            State::Blocked(_) | State::Stubborn | State::Gone => return Next::Rest,
-        }
-        loop {
-            if self.stopping {
-                return self.stop(now, dice);
-            }
-            let Some(op) = self.program.get(self.at).cloned() else {
-                return self.finish(now, dice);
-            };
-            self.at += 1;
-            let waits_for = match op {
-                Op::CreateToken { timeout } => {
-                    Some(self.call(Ask::CreateToken { timeout }, now, nonces, dice))
-                }
-                Op::Append { awaited } => {
-                    let no = self.call(Ask::Append, now, nonces, dice);
-                    awaited.then_some(no)
-                }
-                Op::Increment => Some(self.call(Ask::Increment, now, nonces, dice)),
-                Op::Spin { span } => {
-                    self.state = State::Spinning;
-                    return Next::After(span);
-                }
-                Op::WaitToken {
-                    timeout,
-                    hot,
-                    blocking,
-                } => {
-                    let Some(token) = self.token else { continue };
-                    let wait = Wait {
-                        timeout,
-                        hot,
-                        blocking,
-                    };
-                    let no = self.call(Ask::WaitToken { token, wait }, now, nonces, dice);
-                    blocking.then_some(no)
-                }
-                Op::WaitStream {
-                    correlation,
-                    timeout,
-                    hot,
-                    blocking,
-                } => {
-                    let wait = Wait {
-                        timeout,
-                        hot,
-                        blocking,
-                    };
-                    let no = self.call(Ask::WaitStream { correlation, wait }, now, nonces, dice);
-                    blocking.then_some(no)
-                }
-                Op::Sleep {
-                    until,
-                    span,
-                    timeout,
-                    blocking,
-                } => {
-                    let wait = Wait {
-                        timeout,
-                        hot: None,
-                        blocking,
-                    };
-                    let no = self.call(Ask::WaitTimer { until, span, wait }, now, nonces, dice);
-                    blocking.then_some(no)
-                }
-            };
-            if let Some(no) = waits_for {
-                self.state = State::Blocked(no);
-                return Next::Rest;
-            }
-        }
-    }
-
-    fn finish(&mut self, now: i64, dice: &mut Dice) -> Next {
-        // The runtime ends when every write that was begun has its answer.
-        if let Some(no) = self.unanswered_write() {
-            self.state = State::Blocked(no);
-            return Next::Rest;
-        }
-        match self.end {
-            End::Succeed => {
-                let word = self.last_word(true);
-                self.say(word, now, dice);
-            }
-            End::Fail => {
-                let word = self.last_word(false);
-                self.say(word, now, dice);
-            }
-            End::Exit => {}
-        }
-        self.state = State::Leaving;
-        Next::After(dice.span(MS, 500 * MS))
-    }
-
-    fn unanswered_write(&self) -> Option<u64> {
-        let mut writes = self.pending.values();
-        writes
-            .find(|call| matches!(call.ask, Ask::Append))
-            .map(|call| call.no)
-    }
-
-    fn last_word(&self, success: bool) -> Frame {
-        let waits = self.pending.values();
-        let untaken = waits
-            .filter(|call| {
-                !matches!(
-                    call.ask,
-                    Ask::CreateToken { .. } | Ask::Append | Ask::Increment
-                )
-            })
-            .map(|call| call.no)
-            .collect();
-        Frame::Finished { success, untaken }
-    }
-
-    fn stop(&mut self, now: i64, dice: &mut Dice) -> Next {
-        if !self.polite {
-            self.state = State::Stubborn;
-            return Next::Rest;
-        }
-        let word = self.last_word(false);
-        self.say(word, now, dice);
-        self.state = State::Leaving;
-        Next::After(dice.span(MS, 500 * MS))
-    }
-
-    /// Takes an answer, once. `None`: nobody waits for it any more.
-    pub(crate) fn take(&mut self, no: u64, answer: &Answer) -> Option<Call> {
-        let call = self.pending.remove(&no)?;
-        match answer {
-            Answer::Token(token) => self.token = Some(*token),
-            Answer::Appended { sequence, .. } => self.appended = (no, *sequence),
-            Answer::Counted | Answer::Outcome(_) => {}
-            // The task does not catch it.
-            Answer::Refused => {
-                self.at = self.program.len();
-                self.end = End::Fail;
-            }
-        }
-        if self.state == State::Blocked(no) {
-            self.state = State::Ready;
-        }
-        Some(call)
-    }
-
-    /// Tells it to stop: a wait inside throws.
-    pub(crate) fn cancel(&mut self) {
-        self.stopping = true;
-        if matches!(self.state, State::Blocked(_) | State::Spinning) {
-            self.state = State::Ready;
-        }
-    }
-
-    pub(crate) fn kill(&mut self, now: i64, dice: &mut Dice) {
-        if self.state != State::Gone {
-            self.state = State::Gone;
-            self.say(Frame::Exited { killed: true }, now, dice);
-        }
-    }
 }

@@ -1,5 +1,8 @@
 //! What the control plane does with what workers post: one operation of the store each.
 
+mod execs;
+mod logs;
+
 use std::rc::Rc;
 
 use helmr_domain::placement::Capacity;
@@ -71,7 +74,10 @@ impl World<'_> {
                 let input = Heartbeat {
                     at,
                     worker_id,
-                    free: Capacity::default(),
+                    free: Capacity {
+                        disk_mib: 100_000,
+                        ..Capacity::default()
+                    },
                     draining: *draining,
                     leases: leases.clone(),
                     lease_ttl: Duration::from_micros(self.plan.lease_ttl),
@@ -181,6 +187,7 @@ impl World<'_> {
                     at,
                     fence: *fence,
                     version: version.clone(),
+                    asked: Vec::new(),
                 };
                 let done = ready(worker::version_captured(store, input));
                 self.report(who, done)
@@ -220,6 +227,17 @@ impl World<'_> {
                 );
                 Ok(reply)
             }
+            Post::Printed { fence, printed } => self.printed(*fence, *printed),
+            Post::Logged { fence, index } => self.logged(*fence, *index),
+            Post::ExecStarted(fence) => self.exec_started(*fence),
+            Post::ExecPrinted { fence, printed } => self.exec_printed(*fence, *printed),
+            Post::ExecTaken {
+                fence,
+                offset,
+                closed,
+            } => self.exec_taken(*fence, *offset, *closed),
+            Post::ExecInput { fence, offset } => self.exec_input(*fence, *offset),
+            Post::ExecEnded { fence, end } => self.exec_ended(*fence, end),
             Post::Finished {
                 fence,
                 ending,

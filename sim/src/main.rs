@@ -73,8 +73,8 @@ fn one(seed: u64, arguments: &Arguments) -> Result<bool> {
         return Ok(false);
     }
     println!(
-        "seed {seed}: {} steps, {} ms simulated, {} runs, {} waits, hash {:016x}",
-        played.steps, played.simulated_ms, played.runs, played.waits, played.hash
+        "seed {seed}: {} steps, {} ms simulated, {} runs, {} waits, {} execs, hash {:016x}",
+        played.steps, played.simulated_ms, played.runs, played.waits, played.execs, played.hash
     );
     Ok(true)
 }
@@ -104,6 +104,7 @@ struct Totals {
     simulated_ms: AtomicU64,
     runs: AtomicU64,
     waits: AtomicU64,
+    execs: AtomicU64,
 }
 
 fn many(arguments: &Arguments) -> Result<bool> {
@@ -127,11 +128,12 @@ fn many(arguments: &Arguments) -> Result<bool> {
     let played = totals.played.load(Ordering::Relaxed);
     if !arguments.brief {
         println!(
-            "{played} schedules in {seconds:.1} s ({:.0} a second): {} steps, {} runs, {} waits, {:.0} simulated hours",
+            "{played} schedules in {seconds:.1} s ({:.0} a second): {} steps, {} runs, {} waits, {} execs, {:.0} simulated hours",
             per_second(played, seconds),
             totals.steps.load(Ordering::Relaxed),
             totals.runs.load(Ordering::Relaxed),
             totals.waits.load(Ordering::Relaxed),
+            totals.execs.load(Ordering::Relaxed),
             per_second(totals.simulated_ms.load(Ordering::Relaxed), 3_600_000.0),
         );
     }
@@ -177,6 +179,8 @@ fn worker(
         totals.runs.fetch_add(runs, Ordering::Relaxed);
         let waits = u64::try_from(played.waits).unwrap_or(0);
         totals.waits.fetch_add(waits, Ordering::Relaxed);
+        let execs = u64::try_from(played.execs).unwrap_or(0);
+        totals.execs.fetch_add(execs, Ordering::Relaxed);
         if arguments.progress > 0 && count.is_multiple_of(arguments.progress) {
             let seconds = begun.elapsed().as_secs_f64();
             eprintln!(

@@ -1,9 +1,15 @@
 //! What people and programs outside ask for, and what each may be answered.
 
+mod draw;
+mod execs;
+mod public;
+mod workspaces;
+
 use std::sync::Arc;
 
 use helmr_domain::{
-    CanonicalJson, Duration, Moment, Refusal, RunId, SessionId, Timestamp, TokenId, WorkspaceId,
+    CanonicalJson, Duration, Moment, ProcessId, PublicTokenId, Refusal, RunId, SessionId,
+    Timestamp, TokenId, WorkspaceId,
 };
 use helmr_store::idempotency::{Idempotency, Kept};
 use helmr_store::sessions::RunOptions;
@@ -11,8 +17,8 @@ use helmr_store::{Error, runs, sessions, streams, tokens};
 use serde_json::{Value, json};
 
 use crate::base::INPUT;
-use crate::plan::SECOND;
 use crate::ready;
+use crate::shadow::Step;
 use crate::violation::{Checked, broken, hold};
 use crate::world::{Actor, World};
 
@@ -33,34 +39,86 @@ pub(crate) enum Ask {
         workspace: Option<WorkspaceId>,
         expires_in: Option<i64>,
         max_duration: Option<i64>,
+        /// Of its queue.
+        concurrency_key: Option<u8>,
+        priority: Option<i64>,
     },
     Send {
         session: SessionId,
         correlation: Option<u8>,
         record_key: Option<u8>,
+        by: Option<PublicTokenId>,
     },
     Complete {
         token: TokenId,
         data: u8,
+        by: Option<PublicTokenId>,
     },
     CancelToken(TokenId),
     CancelRun(RunId),
     CancelSession(SessionId),
     Close(SessionId),
     Retry(RunId),
+    Public {
+        grant: Granted,
+        max_uses: Option<u64>,
+        expires_in: i64,
+    },
+    Revoke(PublicTokenId),
+    Exec {
+        workspace: WorkspaceId,
+        timeout: Option<i64>,
+        stdin: bool,
+    },
+    Signal {
+        exec: ProcessId,
+        signal: i32,
+    },
+    Input {
+        exec: ProcessId,
+        offset: u64,
+        size: u64,
+        close: bool,
+    },
+    StopWorkspace {
+        workspace: WorkspaceId,
+        force: bool,
+    },
+    DeleteWorkspace {
+        workspace: WorkspaceId,
+        force: bool,
+    },
+}
+
+/// What a public access token is to allow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Granted {
+    Token(TokenId),
+    Stream {
+        session: SessionId,
+        correlation: Option<u8>,
+    },
 }
 
 impl Request {
     /// Whether a client may ask again without another effect.
     pub(crate) fn may_repeat(&self) -> bool {
         match &self.ask {
-            Ask::Start { .. } | Ask::Retry(_) => self.key.is_some(),
+            Ask::Start { .. } | Ask::Retry(_) | Ask::Public { .. } | Ask::Exec { .. } => {
+                self.key.is_some()
+            }
+            // Each one that arrives is sent.
+            Ask::Signal { .. } => false,
             Ask::Send { record_key, .. } => self.key.is_some() || record_key.is_some(),
             Ask::Complete { .. }
             | Ask::CancelToken(_)
             | Ask::CancelRun(_)
             | Ask::CancelSession(_)
-            | Ask::Close(_) => true,
+            | Ask::Close(_)
+            | Ask::Revoke(_)
+            | Ask::Input { .. }
+            | Ask::StopWorkspace { .. }
+            | Ask::DeleteWorkspace { .. } => true,
         }
     }
 }
@@ -78,81 +136,27 @@ fn idempotency<T: 'static>(request: &Request, answer: fn(&T) -> Value) -> Option
 }
 
 impl World<'_> {
-    /// The next request of some client.
-    pub(crate) fn draw_request(&mut self) -> Request {
-        self.nonces += 1;
-        let nonce = self.nonces;
-        let sessions: Vec<SessionId> = self.shadow.sessions.keys().copied().collect();
-        let tokens: Vec<TokenId> = self.shadow.tokens.keys().copied().collect();
-        let runs: Vec<RunId> = self.shadow.runs.keys().copied().collect();
-        let workspaces: Vec<WorkspaceId> = self.shadow.workspaces.keys().copied().collect();
-        let dice = &mut self.dice;
-        let key = match dice.roll(4) {
-            0 => None,
-            // Someone uses a key twice.
-            1 if dice.roll(4) == 0 => Some(dice.roll(3)),
-            _ => Some(nonce + 100),
-        };
-        let session = dice.pick(&sessions).copied();
-        let recent = |dice: &mut crate::dice::Dice, tokens: &[TokenId]| {
-            let from = tokens.len().saturating_sub(4);
-            dice.pick(&tokens[from..]).copied()
-        };
-        let ask = match (dice.roll(20), session) {
-            (0..=2, _) | (_, None) => Ask::Start {
-                task: dice.index(3),
-                external: (dice.roll(3) == 0).then(|| u8::from(dice.roll(2) == 0)),
-                payload: u8::from(dice.roll(4) == 0),
-                workspace: if dice.roll(4) == 0 {
-                    dice.pick(&workspaces).copied()
-                } else {
-                    None
-                },
-                expires_in: (dice.roll(6) == 0).then(|| dice.span(SECOND, 30 * SECOND)),
-                max_duration: (dice.roll(4) == 0).then(|| dice.span(2 * SECOND, 10 * SECOND)),
-            },
-            (3..=8, Some(session)) => Ask::Send {
-                session,
-                correlation: (dice.roll(2) == 0).then(|| u8::from(dice.roll(2) == 0)),
-                record_key: (dice.roll(3) == 0).then(|| u8::from(dice.roll(2) == 0)),
-            },
-            (9..=14, Some(session)) => match recent(dice, &tokens) {
-                Some(token) => Ask::Complete {
-                    token,
-                    data: u8::from(dice.roll(4) == 0),
-                },
-                None => Ask::Send {
-                    session,
-                    correlation: None,
-                    record_key: None,
-                },
-            },
-            (15, Some(session)) => match recent(dice, &tokens) {
-                Some(token) => Ask::CancelToken(token),
-                None => Ask::Close(session),
-            },
-            (16, Some(session)) => match dice.pick(&runs) {
-                Some(run) => Ask::CancelRun(*run),
-                None => Ask::Close(session),
-            },
-            (17, Some(session)) => match dice.pick(&runs) {
-                Some(run) => Ask::Retry(*run),
-                None => Ask::Close(session),
-            },
-            (18, Some(session)) if dice.roll(2) == 0 => Ask::CancelSession(session),
-            (_, Some(session)) => Ask::Close(session),
-        };
-        Request { nonce, key, ask }
-    }
-
     /// Carries a request out and checks the answer. The client learns of it if the answer arrives.
     pub(crate) fn carry_out(&mut self, request: &Request) -> Checked {
         let at = self.moment();
         let before = self.shadow.sessions.len();
+        // Whoever is not let in does nothing.
+        self.shadow.step = Step::default();
         let refusal = match &request.ask {
             Ask::Start { .. } => self.start(request, at)?,
             Ask::Send { .. } => self.send(request, at)?,
-            Ask::Complete { token, data } => self.complete(*token, *data, at)?,
+            Ask::Complete { token, data, by } => self.complete(*token, *data, *by, at)?,
+            Ask::Public { .. } => self.make_public(request, at)?,
+            Ask::Revoke(token) => self.revoke(*token, at)?,
+            Ask::Exec { .. } => self.make_exec(request, at)?,
+            Ask::Signal { exec, signal } => self.signal(*exec, *signal, at)?,
+            Ask::Input { .. } => self.input(request, at)?,
+            Ask::StopWorkspace { workspace, force } => {
+                self.stop_workspace(*workspace, *force, at)?
+            }
+            Ask::DeleteWorkspace { workspace, force } => {
+                self.delete_workspace(*workspace, *force, at)?
+            }
             Ask::CancelToken(token) => self.cancel_token(*token, at)?,
             Ask::CancelRun(run) => {
                 let done = ready(runs::cancel(
@@ -231,6 +235,8 @@ impl World<'_> {
             workspace,
             expires_in,
             max_duration,
+            concurrency_key,
+            priority,
         } = &request.ask
         else {
             return Ok(None);
@@ -247,6 +253,8 @@ impl World<'_> {
             expires_at: expires_in.map(|span| Timestamp::from_micros(at.wall.as_micros() + span)),
             run: RunOptions {
                 max_duration: max_duration.map(Duration::from_micros),
+                concurrency_key: concurrency_key.map(|number| format!("key-{number}")),
+                priority: *priority,
                 ..RunOptions::default()
             },
             provenance: json!({}),
@@ -299,10 +307,14 @@ impl World<'_> {
             session,
             correlation,
             record_key,
+            by,
         } = &request.ask
         else {
             return Ok(None);
         };
+        if !self.is_let_in(*by, at) {
+            return Ok(None);
+        }
         let Ok(stream) = INPUT.parse() else {
             return Ok(None);
         };
@@ -318,7 +330,7 @@ impl World<'_> {
                 content_type: "application/json".to_owned(),
                 idempotency_key: record_key.map(|number| format!("k{number}")),
             },
-            public_token: None,
+            public_token: *by,
             idempotency: idempotency(request, |sent: &streams::Sent| json!(sent.record.sequence)),
         };
         let done = ready(streams::send_input(&self.base.store, input));
@@ -330,6 +342,7 @@ impl World<'_> {
                     "every accepted call has one effect",
                     "{request:?} made {made} records"
                 );
+                self.check_spent(*by, !sent.existed)?;
                 if !sent.existed {
                     self.first_under_key(request, true)?;
                     let again = self.truth.sent.insert(request.nonce, sent.record.sequence);
@@ -358,36 +371,55 @@ impl World<'_> {
                 );
                 Ok(None)
             }
-            Err(refusal) => Ok(Some(refusal)),
+            Err(refusal) => {
+                hold!(
+                    refusal != Refusal::PublicTokenSpent
+                        || !(request.may_repeat() && self.truth.sent.contains_key(&request.nonce)),
+                    "a replay costs no use",
+                    "{request:?} was sent before"
+                );
+                Ok(Some(refusal))
+            }
         }
     }
 
-    fn complete(&mut self, token: TokenId, data: u8, at: Moment) -> Checked<Option<Refusal>> {
+    fn complete(
+        &mut self,
+        token: TokenId,
+        data: u8,
+        by: Option<PublicTokenId>,
+        at: Moment,
+    ) -> Checked<Option<Refusal>> {
         let Ok(data) = CanonicalJson::try_from(&json!({"data": data})) else {
             return Ok(None);
         };
         let Some(before) = self.shadow.tokens.get(&token).cloned() else {
             return Ok(None);
         };
+        if !self.is_let_in(by, at) {
+            return Ok(None);
+        }
         let input = tokens::Complete {
             at,
             scope: self.base.scope,
             token,
             data: data.clone(),
-            public_token: None,
+            public_token: by,
         };
+        let spent = self.is_spent(by);
         let done = ready(tokens::complete(&self.base.store, input));
         let done = self.after(Actor::Client, done)?;
         let due = at.now.as_micros() >= before.timeout_at;
         let same = before.data.as_deref() == Some(data.as_str());
         let fits = match (before.status.as_str(), &done) {
             ("pending", Ok(completion)) => {
-                !due && !completion.already_completed && self.shadow.step.changed
+                !due && !spent && !completion.already_completed && self.shadow.step.changed
             }
             ("completed", Ok(completion)) => {
                 same && completion.already_completed && !self.shadow.step.changed
             }
             ("pending", Err(Refusal::TokenExpired)) => due,
+            ("pending", Err(Refusal::PublicTokenSpent)) => spent,
             ("expired", Err(Refusal::TokenExpired))
             | ("cancelled", Err(Refusal::TokenCancelled)) => true,
             ("completed", Err(Refusal::TokenCompletionConflict)) => !same,
@@ -400,6 +432,7 @@ impl World<'_> {
             data.as_str(),
             at.now.as_micros()
         );
+        self.check_spent(by, self.shadow.step.completed > 0)?;
         Ok(done.err())
     }
 

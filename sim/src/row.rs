@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use helmr_domain::{
-    CheckpointId, MaterializationId, RunId, SessionId, TokenId, WaitId, WorkerId, WorkspaceId,
+    CheckpointId, MaterializationId, ProcessId, PublicTokenId, RunId, SessionId, TokenId, WaitId,
+    WorkerId, WorkspaceId,
 };
 use helmr_store::inline::Cell;
 
@@ -140,6 +141,12 @@ rows! {
         stop_kill_at: Option<i64> = maybe_int,
         metadata: String = text,
         consumed: u64 = count,
+        queue: Option<String> = maybe_text,
+        queue_limit: Option<i64> = maybe_int,
+        queue_key: Option<String> = maybe_text,
+        log_bytes: u64 = count,
+        entries: u64 = count,
+        entries_cut: u64 = count,
     }
     Kept {
         run: RunId = id,
@@ -183,6 +190,60 @@ rows! {
         outcome: Option<String> = maybe_text,
         decided_at: Option<i64> = maybe_int,
         record: Option<i64> = maybe_int,
+        holds: u64 = count,
+    }
+    PublicToken {
+        id: PublicTokenId = id,
+        token: Option<TokenId> = maybe_id,
+        session: Option<SessionId> = maybe_id,
+        correlation: Option<String> = maybe_text,
+        max_uses: Option<i64> = maybe_int,
+        uses: u64 = count,
+        expires_at: Option<i64> = maybe_int,
+        revoked_at: Option<i64> = maybe_int,
+    }
+    LogPosition {
+        run: RunId = id,
+        stream: String = text,
+        attempt: u32 = attempt,
+        base: u64 = count,
+        received: u64 = count,
+        cut: Option<i64> = maybe_int,
+        tail: u64 = count,
+    }
+    LogSegment {
+        run: RunId = id,
+        stream: String = text,
+        start: u64 = count,
+        size: u64 = count,
+    }
+    Exec {
+        id: ProcessId = id,
+        workspace: WorkspaceId = id,
+        state: String = text,
+        timeout: Option<i64> = maybe_int,
+        timed_out: u64 = count,
+        signals: String = text,
+        stdout_start: u64 = count,
+        stdout_end: u64 = count,
+        stderr_start: u64 = count,
+        stderr_end: u64 = count,
+        stdin_end: u64 = count,
+        stdin_taken: u64 = count,
+        stdin_closed: u64 = count,
+        started_at: Option<i64> = maybe_int,
+        ended_at: Option<i64> = maybe_int,
+    }
+    ExecOutput {
+        exec: ProcessId = id,
+        stream: String = text,
+        start: u64 = count,
+        size: u64 = count,
+    }
+    ExecInput {
+        exec: ProcessId = id,
+        start: u64 = count,
+        size: u64 = count,
     }
     Timer {
         purpose: String = text,
@@ -250,7 +311,27 @@ impl Run {
     }
 }
 
+impl Exec {
+    /// Whether a machine has it.
+    pub(crate) fn is_inside(&self) -> bool {
+        matches!(self.state.as_str(), "starting" | "running")
+    }
+
+    /// Where what is kept of an output stream begins and ends.
+    pub(crate) fn window(&self, stream: &str) -> (u64, u64) {
+        if stream == "stdout" {
+            (self.stdout_start, self.stdout_end)
+        } else {
+            (self.stderr_start, self.stderr_end)
+        }
+    }
+}
+
 impl Wait {
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "hot" | "parked" | "resuming")
+    }
+
     pub(crate) fn is_undecided(&self) -> bool {
         matches!(self.state.as_str(), "hot" | "parked")
     }

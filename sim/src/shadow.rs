@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use helmr_domain::run::{Status, status_after};
+use helmr_domain::timer::Purpose;
 use helmr_domain::{
-    CheckpointId, EventKind, MaterializationId, RunId, SessionId, TokenId, WaitId, WorkspaceId,
+    CheckpointId, EventKind, MaterializationId, ProcessId, PublicTokenId, RunId, SessionId,
+    TokenId, WaitId, WorkspaceId,
 };
 use helmr_store::inline::{Change, Inside, Table};
 
+use crate::changes::logs::Log;
 use crate::row::{
-    Checkpoint, Dirty, Kept, Machine, Record, Run, Session, Stream, StreamKey, Timer, Token, Told,
-    Wait, Workspace,
+    Checkpoint, Dirty, Exec, ExecInput, ExecOutput, Kept, LogPosition, LogSegment, Machine,
+    PublicToken, Record, Run, Session, Stream, StreamKey, Timer, Token, Told, Wait, Workspace,
 };
 use crate::violation::{Checked, Violation, broken, hold};
 use crate::{changes, row};
@@ -27,19 +30,157 @@ pub(crate) struct Shadow {
     pub(crate) streams: BTreeMap<StreamKey, Stream>,
     pub(crate) records: BTreeMap<StreamKey, Vec<Record>>,
     pub(crate) waits: BTreeMap<WaitId, Wait>,
-    pub(crate) timers: BTreeMap<(String, String), Deadline>,
-    timer_rows: BTreeMap<i64, (String, String)>,
+    /// Of each run, the waits that keep it running.
+    pub(crate) holding: BTreeMap<RunId, BTreeSet<WaitId>>,
+    pub(crate) public: BTreeMap<PublicTokenId, PublicToken>,
+    pub(crate) logs: BTreeMap<(RunId, String), Log>,
+    pub(crate) execs: BTreeMap<ProcessId, Exec>,
+    pub(crate) printed: Pieces<(ProcessId, String)>,
+    pub(crate) given: Pieces<ProcessId>,
+    pub(crate) timers: BTreeMap<(Purpose, Subject), Deadline>,
+    timer_rows: BTreeMap<i64, (Purpose, Subject)>,
     pub(crate) outbox: BTreeMap<WorkspaceId, u64>,
     outbox_rows: BTreeMap<i64, WorkspaceId>,
-    /// Of runs, from their events alone.
-    pub(crate) told: BTreeMap<String, (u64, Option<Status>)>,
+    /// The number of each subject's last event.
+    told: BTreeMap<String, u64>,
+    /// The status of each run, from its events alone.
+    pub(crate) told_runs: BTreeMap<RunId, Status>,
+    /// What has not ended: looked at after every step, beside what the step touched.
+    pub(crate) open: Open,
+    /// What has happened at least once, for the test that schedules reach what they are for.
+    pub(crate) reached: BTreeSet<&'static str>,
     /// What the step that is being taken in has done so far.
     pub(crate) step: Step,
+}
+
+/// Pieces of bytes by where they begin, whose rows come and go.
+#[derive(Debug)]
+pub(crate) struct Pieces<Key> {
+    rows: BTreeMap<i64, (Key, u64)>,
+    of: BTreeMap<Key, BTreeMap<u64, u64>>,
+}
+
+impl<Key> Default for Pieces<Key> {
+    fn default() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            of: BTreeMap::new(),
+        }
+    }
+}
+
+impl<Key: Ord + Clone> Pieces<Key> {
+    fn put(&mut self, rowid: i64, key: Key, start: u64, size: u64) {
+        self.forget(rowid);
+        self.rows.insert(rowid, (key.clone(), start));
+        self.of.entry(key).or_default().insert(start, size);
+    }
+
+    fn forget(&mut self, rowid: i64) -> Option<Key> {
+        let (key, start) = self.rows.remove(&rowid)?;
+        if let Some(pieces) = self.of.get_mut(&key) {
+            pieces.remove(&start);
+        }
+        Some(key)
+    }
+
+    /// Where they begin and end, if they follow each other without a gap. `Some(None)`: there are none.
+    pub(crate) fn extent(&self, key: &Key) -> Option<Option<(u64, u64)>> {
+        let mut extent: Option<(u64, u64)> = None;
+        for (start, size) in self.of.get(key).into_iter().flatten() {
+            extent = match extent {
+                None => Some((*start, start + size)),
+                Some((first, end)) if end == *start => Some((first, end + size)),
+                Some(_) => return None,
+            };
+        }
+        Some(extent)
+    }
+
+    /// Where the first one ends.
+    pub(crate) fn first_end(&self, key: &Key) -> Option<u64> {
+        let (start, size) = self.of.get(key)?.first_key_value()?;
+        Some(start + size)
+    }
+}
+
+/// Whose timer it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Wait(WaitId),
+    Token(TokenId),
+    Run(RunId),
+    Session(SessionId),
+    Machine(MaterializationId),
+    Exec(ProcessId),
+}
+
+impl Subject {
+    fn read(purpose: Purpose, text: &str) -> Option<Self> {
+        match purpose {
+            Purpose::WaitDue | Purpose::WaitTimeout => text.parse().ok().map(Self::Wait),
+            Purpose::TokenTimeout => text.parse().ok().map(Self::Token),
+            Purpose::RunTtl
+            | Purpose::RunNotBefore
+            | Purpose::RunMaxDuration
+            | Purpose::StopGrace => text.parse().ok().map(Self::Run),
+            Purpose::SessionExpiry => text.parse().ok().map(Self::Session),
+            Purpose::MachineNotBefore => text.parse().ok().map(Self::Machine),
+            Purpose::ExecTimeout => text.parse().ok().map(Self::Exec),
+        }
+    }
+}
+
+/// What has not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    pub(crate) runs: BTreeSet<RunId>,
+    pub(crate) waits: BTreeSet<WaitId>,
+    pub(crate) tokens: BTreeSet<TokenId>,
+    pub(crate) sessions: BTreeSet<SessionId>,
+    pub(crate) execs: BTreeSet<ProcessId>,
+    pub(crate) machines: BTreeMap<WorkspaceId, MaterializationId>,
+}
+
+impl Open {
+    /// Keeps an id as long as what it names has not ended.
+    pub(crate) fn keep<Id: Ord>(open: &mut BTreeSet<Id>, id: Id, ended: bool) {
+        if ended {
+            open.remove(&id);
+        } else {
+            open.insert(id);
+        }
+    }
+}
+
+/// What a step touched, whatever became of it.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) workspaces: BTreeSet<WorkspaceId>,
+    pub(crate) runs: BTreeSet<RunId>,
+    pub(crate) waits: BTreeSet<WaitId>,
+    pub(crate) tokens: BTreeSet<TokenId>,
+    pub(crate) sessions: BTreeSet<SessionId>,
+    pub(crate) execs: BTreeSet<ProcessId>,
+}
+
+impl Touched {
+    fn timer(&mut self, subject: Subject) {
+        match subject {
+            Subject::Wait(id) => drop(self.waits.insert(id)),
+            Subject::Token(id) => drop(self.tokens.insert(id)),
+            Subject::Run(id) => drop(self.runs.insert(id)),
+            Subject::Session(id) => drop(self.sessions.insert(id)),
+            Subject::Exec(id) => drop(self.execs.insert(id)),
+            Subject::Machine(_) => {}
+        }
+    }
 }
 
 /// When a timer is due, and by which clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline {
+    row: i64,
     pub(crate) at: i64,
     pub(crate) by_wall: bool,
 }
@@ -62,6 +203,7 @@ impl Clocks {
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     pub(crate) changed: bool,
+    pub(crate) touched: Touched,
     pub(crate) delivered: Vec<(StreamKey, u64)>,
     pub(crate) consumed: Vec<(StreamKey, u64)>,
     /// Records that are unread again, and those that waits gave back.
@@ -73,6 +215,16 @@ pub(crate) struct Step {
     pub(crate) revised: Vec<WorkspaceId>,
     pub(crate) decided: Vec<WaitId>,
     pub(crate) resumed: Vec<WaitId>,
+    /// Log entries that were told as events.
+    pub(crate) logged: usize,
+    /// Queued runs that a machine took.
+    pub(crate) leased: Vec<RunId>,
+    /// Tokens that were completed.
+    pub(crate) completed: usize,
+    pub(crate) execs: Vec<ProcessId>,
+    /// Public access tokens that were made, and those of which a use was spent.
+    pub(crate) public: Vec<PublicTokenId>,
+    pub(crate) spent: Vec<PublicTokenId>,
 }
 
 impl Shadow {
@@ -114,13 +266,33 @@ impl Shadow {
             Table::Tokens => changes::token(self, Token::read(cells)?, now.steady),
             Table::Streams => changes::stream(self, Stream::read(cells)?),
             Table::Records => changes::record(self, Record::read(cells)?),
-            Table::Waits => changes::wait(self, Wait::read(cells)?, now),
+            Table::Waits => changes::waits::wait(self, Wait::read(cells)?, now),
+            Table::PublicTokens => changes::public::token(self, PublicToken::read(cells)?, now),
+            Table::LogPositions => changes::logs::position(self, LogPosition::read(cells)?),
+            Table::LogSegments => changes::logs::segment(self, &LogSegment::read(cells)?),
+            Table::Execs => changes::execs::exec(self, Exec::read(cells)?),
+            Table::ExecOutput => {
+                let piece = ExecOutput::read(cells)?;
+                self.step.touched.execs.insert(piece.exec);
+                let key = (piece.exec, piece.stream);
+                self.printed.put(change.rowid, key, piece.start, piece.size);
+                Ok(())
+            }
+            Table::ExecInput => {
+                let piece = ExecInput::read(cells)?;
+                self.step.touched.execs.insert(piece.exec);
+                self.given
+                    .put(change.rowid, piece.exec, piece.start, piece.size);
+                Ok(())
+            }
             Table::Timers => {
                 let timer = Timer::read(cells)?;
-                let key = (timer.purpose, timer.subject);
+                let key = timer_key(&timer)?;
                 self.forget_timer(change.rowid);
-                self.timer_rows.insert(change.rowid, key.clone());
+                self.step.touched.timer(key.1);
+                self.timer_rows.insert(change.rowid, key);
                 let deadline = Deadline {
+                    row: change.rowid,
                     at: timer.due_at,
                     by_wall: timer.absolute == 1,
                 };
@@ -145,6 +317,14 @@ impl Shadow {
                     self.outbox.remove(&workspace);
                 }
             }
+            Table::ExecOutput => {
+                let exec = self.printed.forget(change.rowid).map(|(exec, _)| exec);
+                self.step.touched.execs.extend(exec);
+            }
+            Table::ExecInput => {
+                let exec = self.given.forget(change.rowid);
+                self.step.touched.execs.extend(exec);
+            }
             // An insertion that was rolled back.
             _ => {}
         }
@@ -153,12 +333,19 @@ impl Shadow {
 
     fn forget_timer(&mut self, rowid: i64) {
         if let Some(key) = self.timer_rows.remove(&rowid) {
-            self.timers.remove(&key);
+            self.step.touched.timer(key.1);
+            // It may have been armed again, in another row.
+            if self.timers.get(&key).is_some_and(|kept| kept.row == rowid) {
+                self.timers.remove(&key);
+            }
         }
     }
 
     fn event(&mut self, told: &Told) -> Checked {
-        let (last, status) = self.told.entry(told.subject.clone()).or_default();
+        let last = match self.told.get_mut(&told.subject) {
+            Some(last) => last,
+            None => self.told.entry(told.subject.clone()).or_default(),
+        };
         if told.sequence <= *last {
             return Ok(());
         }
@@ -174,25 +361,46 @@ impl Shadow {
             invariant: "events are of the closed list",
             detail: told.kind.clone(),
         })?;
-        if !told.subject.starts_with("run_") {
+        if kind == EventKind::Log && told.attributes.contains("\"level\"") {
+            self.step.logged += 1;
+        }
+        let Ok(run) = told.subject.parse::<RunId>() else {
             return Ok(());
-        }
+        };
+        let Some(next) = status_after([kind]) else {
+            return Ok(());
+        };
         hold!(
-            !(status.is_some_and(Status::is_final) && status_after([kind]).is_some()),
+            !self
+                .told_runs
+                .get(&run)
+                .is_some_and(|status| status.is_final()),
             "a run ends once",
-            "{} after the end of {}",
-            told.kind,
-            told.subject
+            "{} after the end of {run}",
+            told.kind
         );
-        if let Some(next) = status_after([kind]) {
-            *status = Some(next);
-        }
+        self.step.touched.runs.insert(run);
+        self.told_runs.insert(run, next);
         Ok(())
+    }
+
+    /// Whether a machine of this workspace has an exec.
+    pub(crate) fn has_exec_inside(&self, workspace: WorkspaceId) -> bool {
+        let mut open = self.open.execs.iter().filter_map(|id| self.execs.get(id));
+        open.any(|exec| exec.workspace == workspace && exec.is_inside())
     }
 
     /// The machine of a workspace that is not over.
     pub(crate) fn machine_of(&self, workspace: WorkspaceId) -> Option<&Machine> {
-        let mut machines = self.machines.values();
-        machines.find(|machine| machine.workspace == workspace && machine.ended_at.is_none())
+        self.machines.get(self.open.machines.get(&workspace)?)
     }
+}
+
+fn timer_key(timer: &Timer) -> Checked<(Purpose, Subject)> {
+    let purpose = timer.purpose.parse().ok();
+    let key = purpose.and_then(|purpose| Some((purpose, Subject::read(purpose, &timer.subject)?)));
+    key.ok_or_else(|| Violation {
+        invariant: "rows hold what their tables say",
+        detail: format!("{timer:?}"),
+    })
 }

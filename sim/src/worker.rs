@@ -1,18 +1,22 @@
 //! Workers, after `helmr-worker`: a host with a disk and machines that outlive the process, and the process with its slots.
 
 mod adopt;
+mod execs;
 mod lanes;
 mod live;
 mod posts;
 mod stages;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use helmr_domain::{CheckpointId, Epoch, MaterializationId, WaitId, WorkerId, WorkspaceId};
+use helmr_domain::{
+    CheckpointId, Epoch, MaterializationId, ProcessId, WaitId, WorkerId, WorkspaceId,
+};
 use helmr_store::worker::{Assignment, CapturedVersion, Fence, MachineFence, RunFence};
 
 use crate::event::{Life, MachineRef, Post, SlotRef};
+use crate::guest::exec::ExecLine;
 use crate::guest::{Guest, RunKey};
 
 /// What of a worker outlives its process.
@@ -95,6 +99,9 @@ enum Why {
     Exit(SlotRef, RunKey, u64),
     Deliver(SlotRef, RunKey),
     Aside(SlotRef),
+    ExecBegun(SlotRef),
+    ExecFrame(SlotRef, ProcessId, u64),
+    ExecInput(SlotRef, ProcessId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +145,9 @@ struct Slot {
     told: BTreeSet<RunKey>,
     killed: BTreeSet<RunKey>,
     strays: BTreeMap<RunKey, i64>,
+    /// Execs that have a process, as far as is known.
+    execs: BTreeMap<ProcessId, ExecLane>,
+    execs_over: BTreeSet<ProcessId>,
     idle_since: i64,
     not_before: i64,
     failures: u32,
@@ -153,6 +163,44 @@ struct Lane {
     undelivered: usize,
     /// How it ended was told.
     told: bool,
+}
+
+/// What goes to and comes from one exec.
+struct ExecLane {
+    handling: Option<u64>,
+    done: u64,
+    /// The control plane was told that it runs, or will be.
+    begun: bool,
+    /// Signals that it was sent.
+    signals: usize,
+    /// How much input there is, and whether no more comes.
+    available: (u64, bool),
+    /// Input that the guest has been sent.
+    sent: u64,
+    /// Input that the process has taken; `None` once it takes none.
+    taken: Option<u64>,
+    feeding: bool,
+    /// It was sent everything.
+    fed: bool,
+    /// Lines on their way to the guest.
+    said: VecDeque<ExecLine>,
+}
+
+impl ExecLane {
+    const fn new(received: u64) -> Self {
+        Self {
+            handling: None,
+            done: 0,
+            begun: false,
+            signals: 0,
+            available: (0, false),
+            sent: received,
+            taken: Some(received),
+            feeding: false,
+            fed: false,
+            said: VecDeque::new(),
+        }
+    }
 }
 
 impl Host {
@@ -231,6 +279,18 @@ impl crate::world::World<'_> {
     fn slot(&mut self, slot: SlotRef) -> Option<&mut Slot> {
         let found = self.process(slot.life)?.slots.get_mut(&slot.workspace)?;
         (found.number == slot.number).then_some(found)
+    }
+
+    /// The slot that looks after a machine.
+    fn slot_of(&self, machine: MachineRef) -> Option<SlotRef> {
+        let host = &self.hosts[machine.host];
+        let workspace = host.disk.get(&machine.id)?.workspace;
+        let slot = host.process.as_ref()?.slots.get(&workspace)?;
+        Some(SlotRef {
+            life: self.life(machine.host)?,
+            workspace,
+            number: slot.number,
+        })
     }
 
     fn slot_refs(&self, life: Life) -> Vec<SlotRef> {

@@ -1,9 +1,9 @@
 //! The world of one schedule: its clock, its queue, its parties, and what is known to be true of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use helmr_domain::{Moment, RunId, Timestamp, WorkerId, WorkspaceId};
+use helmr_domain::{Moment, ProcessId, RunId, Timestamp, WorkerId, WorkspaceId};
 
 use crate::base::{Base, START};
 use crate::control::Control;
@@ -39,10 +39,14 @@ pub(crate) struct Truth {
     /// Outcomes as they were decided.
     pub(crate) decided: BTreeMap<(RunId, u32, u64), String>,
     pub(crate) increments: BTreeMap<RunId, u64>,
+    /// What each call to drop a wait was answered first.
+    pub(crate) drops: BTreeMap<(RunId, u32, u64), bool>,
     /// The request that first came with an idempotency key.
     pub(crate) keys: BTreeMap<u64, u64>,
     /// The record that a request to send became.
     pub(crate) sent: BTreeMap<u64, u64>,
+    /// Execs whose process was begun.
+    pub(crate) begun: BTreeSet<ProcessId>,
     /// Workers whose disk is gone: what is parked there never wakes.
     pub(crate) gone: Vec<WorkerId>,
 }
@@ -81,6 +85,9 @@ pub struct Played {
     pub hash: u64,
     pub runs: usize,
     pub waits: usize,
+    pub execs: usize,
+    /// What happened at least once, of what not every schedule comes to.
+    pub reached: BTreeSet<&'static str>,
     pub violation: Option<Violation>,
     pub trace: Vec<String>,
 }
@@ -121,6 +128,8 @@ pub fn play(base: &Base, seed: u64, traced: bool) -> anyhow::Result<Played> {
         hash: world.hash,
         runs: world.shadow.runs.len(),
         waits: world.shadow.waits.len(),
+        execs: world.shadow.execs.len(),
+        reached: world.shadow.reached,
         violation,
         trace: world.trace.unwrap_or_default(),
     })
@@ -256,6 +265,28 @@ impl World<'_> {
                 self.step(machine, run);
                 Ok(())
             }
+            Event::ExecLine {
+                machine,
+                slot,
+                exec,
+            } => self.exec_line(machine, slot, exec),
+            Event::ExecBegun { slot, exec } => {
+                self.exec_begun(slot, exec);
+                Ok(())
+            }
+            Event::ExecAck {
+                machine,
+                exec,
+                position,
+            } => self.exec_acked(machine, exec, position),
+            Event::ExecLane { slot, exec } => {
+                self.exec_lane(slot, exec);
+                Ok(())
+            }
+            Event::ExecStep { machine, exec } => {
+                self.exec_step(machine, exec);
+                Ok(())
+            }
         }
     }
 
@@ -298,7 +329,7 @@ impl World<'_> {
         let moved = self.hash ^ changed ^ u64::try_from(self.now).unwrap_or(0);
         self.hash = moved.wrapping_mul(0x0100_0000_01b3);
         self.fenced(actor)?;
-        if self.shadow.step.changed || !self.shadow.step.consumed.is_empty() {
+        if self.shadow.step.changed {
             invariants::check(&self.shadow)?;
             self.take_note_of_outcomes();
         }
@@ -429,7 +460,11 @@ impl World<'_> {
             at,
         ));
         self.settle(Actor::Client)?;
-        done.map(drop).map_err(|error| broken(&error))
+        match done {
+            // It may be deleted meanwhile.
+            Ok(_) | Err(helmr_store::Error::Refused(_)) => Ok(()),
+            Err(error) => Err(broken(&error)),
+        }
     }
 
     /// The life of a host's worker, if one runs.

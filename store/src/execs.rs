@@ -1,22 +1,27 @@
-//! Execs: commands that people and programs run in a workspace's machine.
+//! Execs: commands that people and programs run in a workspace's machine; and PTYs, which are execs with a terminal.
 
 mod change;
 mod input;
 mod output;
+mod pty;
 mod report;
 mod row;
 
 use helmr_domain::exec::State;
-use helmr_domain::{Duration, ExecId, Moment, Scope, Timestamp, WorkspaceId};
+use helmr_domain::pty::{Pty, Size};
+use helmr_domain::{Duration, Moment, ProcessId, Scope, Timestamp, WorkspaceId};
 
 use crate::idempotency::Idempotency;
 
-pub(crate) use change::{active_in, expire, has_queued, kill_in, lease_queued, lose_in};
+pub(crate) use change::{
+    active_in, any_awake, expire, has_queued, kill_in, kill_queued_in, lease_queued, lose_in,
+};
 pub use change::{create, signal};
-pub use input::{Input, WriteInput, read_input, write_input};
+pub use input::{Input, Place, WriteInput, read_input, write_input};
 pub use output::{Output, Piece, read_output};
+pub use pty::{close, resize, rests};
 pub use report::{AppendOutput, Fenced, append_output, ended, input_taken, place_of, started};
-pub use row::{get, list};
+pub use row::{Kind, get, list};
 
 /// One of a process's output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,9 +49,10 @@ impl Stream {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exec {
-    pub id: ExecId,
+    pub id: ProcessId,
     pub scope: Scope,
     pub workspace_id: WorkspaceId,
+    /// None at all: a login shell, for a PTY.
     pub command: Vec<String>,
     /// `None`: where the workspace is mounted.
     pub cwd: Option<String>,
@@ -64,12 +70,20 @@ pub struct Exec {
     pub stdout: Window,
     pub stderr: Window,
     pub stdin: Stdin,
+    /// Its terminal, if it is a PTY.
+    pub pty: Option<Pty>,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
 }
 
 impl Exec {
+    /// Whether its machine may park with it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.pty.is_some_and(|pty| pty.idle)
+    }
+
     #[must_use]
     pub const fn window(&self, stream: Stream) -> Window {
         match stream {
@@ -102,7 +116,7 @@ pub struct Stdin {
 #[derive(Clone)]
 pub struct Create {
     pub at: Moment,
-    pub id: ExecId,
+    pub id: ProcessId,
     pub scope: Scope,
     pub workspace: WorkspaceId,
     pub command: Vec<String>,
@@ -114,5 +128,7 @@ pub struct Create {
     pub timeout: Option<Duration>,
     /// Its input has ended before it began.
     pub stdin_closed: bool,
+    /// The size of its terminal, if it is a PTY.
+    pub pty: Option<Size>,
     pub idempotency: Option<Idempotency<Exec>>,
 }

@@ -3,7 +3,7 @@
 use helmr_domain::stream::Direction;
 use helmr_domain::timer::Clock;
 use helmr_domain::{
-    DeploymentId, ExecId, PublicTokenId, RunId, SessionId, StreamName, Timestamp, TokenId,
+    DeploymentId, ProcessId, PublicTokenId, RunId, SessionId, StreamName, Timestamp, TokenId,
     WorkspaceId,
 };
 
@@ -21,8 +21,10 @@ pub enum Hint {
     },
     /// More of a run's output.
     Log(RunId),
-    /// An exec changed, or there is more of its output.
-    Exec(ExecId),
+    /// An exec or a PTY changed, or there is more of its output.
+    Process(ProcessId),
+    /// The machine of a workspace changed, or is asked for.
+    Workspace(WorkspaceId),
     /// A timer was armed: the earliest one may be an earlier one.
     Timer { clock: Clock, due_at: Timestamp },
     /// A public access token was revoked.

@@ -48,7 +48,10 @@ impl Cell {
         match value {
             ValueRef::Null | ValueRef::Real(_) => Self::Null,
             ValueRef::Integer(number) => Self::Int(number),
-            ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Text(text) => Self::Text(match std::str::from_utf8(text) {
+                Ok(text) => text.to_owned(),
+                Err(_) => String::from_utf8_lossy(text).into_owned(),
+            }),
             ValueRef::Blob(bytes) => Self::Bytes(bytes.len()),
         }
     }
@@ -83,12 +86,18 @@ tables! {
     Machines = "materializations": "id, workspace_id, state, checkpoint_id, worker_id, epoch, not_before_at, ended_at";
     Checkpoints = "checkpoints": "id, materialization_id, worker_id, epoch, dropped_at";
     Sessions = "sessions": "id, workspace_id, status, active_run_id, runs, expires_at, external_id, metadata, created_at";
-    Runs = "runs": "id, session_id, workspace_id, number, status, attempt, started, clock_at, wait_id, dispatch_attempts, active_us, max_duration_us, ttl_at, not_before_at, stop_reason, stop_awake, stop_kill_at, metadata, consumed";
+    Runs = "runs": "id, session_id, workspace_id, number, status, attempt, started, clock_at, wait_id, dispatch_attempts, active_us, max_duration_us, ttl_at, not_before_at, stop_reason, stop_awake, stop_kill_at, metadata, consumed, queue, queue_limit, queue_key, log_bytes, entries, entries_cut";
     Calls = "run_calls": "run_id, attempt, call_no";
+    PublicTokens = "public_access_tokens": "id, token_id, session_id, correlation_id, max_uses, uses, expires_at, revoked_at";
     Tokens = "tokens": "id, run_id, attempt, status, data, timeout_at";
     Streams = "session_streams": "session_id, direction, name, last_sequence, lowest_unread, consumed_above";
     Records = "stream_records": "session_id, direction, stream, sequence, run_id, data, correlation_id, idempotency_key";
-    Waits = "waits": "id, run_id, session_id, workspace_id, attempt, call_no, blocking, kind, token_id, stream, correlation_id, due_at, absolute, timeout_at, state, outcome, decided_at, record_sequence";
+    Waits = "waits": "id, run_id, session_id, workspace_id, attempt, call_no, blocking, kind, token_id, stream, correlation_id, due_at, absolute, timeout_at, state, outcome, decided_at, record_sequence, holds";
+    LogPositions = "log_positions": "run_id, stream, attempt, base_offset, received_bytes, cut_offset, tail_bytes";
+    LogSegments = "log_segments": "run_id, stream, start_offset, size_bytes";
+    Execs = "execs": "id, workspace_id, state, timeout_us, timed_out, signals, stdout_start, stdout_bytes, stderr_start, stderr_bytes, stdin_bytes, stdin_taken, stdin_closed, started_at, ended_at";
+    ExecOutput = "exec_output": "exec_id, stream, start_offset, size_bytes";
+    ExecInput = "exec_input": "exec_id, start_offset, size_bytes";
     Timers = "timers": "purpose, subject_id, due_at, absolute";
     Outbox = "outbox": "subject_id, mark";
     Events = "events": "subject_id, sequence, kind, attributes";

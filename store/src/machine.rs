@@ -5,6 +5,6 @@ mod row;
 
 pub(crate) use apply::{Loss, apply, end, settle};
 pub(crate) use row::{
-    MachineRow, NewCheckpoint, NewMachine, current, find, insert, insert_checkpoint, is_live,
-    mebibytes, save, touch,
+    MachineRow, NewCheckpoint, NewMachine, NewParked, current, find, insert, insert_checkpoint,
+    insert_parked, is_live, mebibytes, names, save, set_names, set_touched, supersede, touch,
 };

@@ -1,6 +1,7 @@
 //! Runs: read, cancelled, started again; their output, log and metadata.
 
 mod entries;
+mod lineage;
 mod log;
 mod metadata;
 mod queue;
@@ -21,6 +22,7 @@ use crate::worker::RunFence;
 
 pub use entries::append_entries;
 pub(crate) use entries::{count_consumed, count_given_back};
+pub(crate) use lineage::is_fork_of;
 pub use log::{append_log, log_position, read_log};
 pub use metadata::change_metadata;
 pub(crate) use queue::{has_room, leasable_in};

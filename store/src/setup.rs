@@ -4,7 +4,7 @@ use helmr_domain::{
     ApiKeyId, Duration, EnvironmentId, GroupId, Moment, OrganizationId, ProjectId, Scope, Timestamp,
 };
 
-use crate::db::{Json, Row, Tx, params, sql};
+use crate::db::{Json, Row, Statement, Tx, params, sql};
 use crate::lease::scope;
 use crate::{Error, Result, Store};
 
@@ -93,6 +93,10 @@ sql! {
 
     SET_HOT_WINDOW = "UPDATE environments
         SET hot_window_us = $2
+        WHERE id = $1";
+
+    SET_PTY_IDLE_AFTER = "UPDATE environments
+        SET pty_idle_us = $2
         WHERE id = $1";
 }
 
@@ -265,11 +269,32 @@ pub async fn set_hot_window(
     id: EnvironmentId,
     hot_window: Option<Duration>,
 ) -> Result<()> {
+    set_span(store, &SET_HOT_WINDOW, id, hot_window).await
+}
+
+/// Sets after how long of nothing typed or printed an environment's PTYs are idle; `None`: the product's own.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn set_pty_idle_after(
+    store: &Store,
+    id: EnvironmentId,
+    idle_after: Option<Duration>,
+) -> Result<()> {
+    set_span(store, &SET_PTY_IDLE_AFTER, id, idle_after).await
+}
+
+async fn set_span(
+    store: &Store,
+    statement: &'static Statement,
+    id: EnvironmentId,
+    span: Option<Duration>,
+) -> Result<()> {
     store
-        .write((id, hot_window), |tx, input| {
-            let (id, hot_window) = *input;
+        .write((statement, id, span), |tx, input| {
+            let (statement, id, span) = *input;
             Box::pin(async move {
-                match tx.run(&SET_HOT_WINDOW, params![id, hot_window]).await? {
+                match tx.run(statement, params![id, span]).await? {
                     0 => Err(Error::NotFound("environment")),
                     _ => Ok(()),
                 }

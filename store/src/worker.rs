@@ -6,6 +6,7 @@
 mod assignment;
 mod calls;
 mod heartbeat;
+mod holdings;
 mod place;
 mod reap;
 mod registry;
@@ -21,12 +22,14 @@ pub use assignment::{
 };
 pub use calls::{Answered, RecordAnswer, answered, record_answer};
 pub use heartbeat::{Heartbeat, HeldLease, Leases, heartbeat};
+pub use holdings::{Dispensable, Holdings, KeptBeside, dispensable, keep_beside};
 pub use place::{Kind as PlacedKind, PlaceNext, Placed, place_next};
 pub use reap::{Reaped, reap_expired_leases};
 pub use registry::{
     Auth, Register, Registered, Report, Worker, connected, disconnected, find_by_credential, get,
     list, page, register,
 };
+pub(crate) use report::fenced as fenced_machine;
 pub use report::{
     Captured, CapturedVersion, Failed, MachineFence, MachineReport, Parked, Stopped,
     machine_failed, machine_live, machine_parked, machine_parking, machine_stopped,
@@ -36,6 +39,7 @@ pub use run::{
     Deliver, DropWait, Finish, Finished, RegisterWait, Registered as RegisteredWait, RunInput,
     WaitFor, drop_wait, register_wait, run_finished, run_input, run_started, wait_delivered,
 };
+pub(crate) use seeds::seed;
 pub use seeds::{PutSeed, find_seed, put_seed};
 
 /// The lease under which a worker writes.

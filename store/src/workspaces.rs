@@ -1,11 +1,16 @@
 //! Workspaces: durable files, and the lease of the machine in which they live.
 
 mod attach;
+mod capture;
+mod copy;
 mod create;
 mod end;
+mod files;
 mod list;
+mod materialize;
 mod read;
 mod recover;
+mod restore;
 mod row;
 mod tags;
 mod update;
@@ -19,13 +24,22 @@ use serde_json::Value;
 
 use crate::idempotency::Idempotency;
 
-pub(crate) use attach::{attach, check_usable, touch};
+pub(crate) use attach::{attach, check_usable, not_active, touch};
+pub use capture::{Awaited, Capture, Found, asked, capture, last_files};
+pub(crate) use capture::{
+    fulfil as fulfil_captures, pending as pending_captures, record_asked, settle as settle_captures,
+};
+pub(crate) use copy::{CopiedVersion, CopyOf, copy, find_in, version_in};
 pub use create::create;
-pub(crate) use create::{New, insert};
-pub use end::{delete, stop};
+pub(crate) use create::{New, check_free, insert};
+pub use end::{archive, delete, stop, unarchive};
+pub use files::{CommitEdit, Files, Place, begin_change, commit_edit, locate};
+pub use materialize::materialize;
+pub(crate) use materialize::{Asked, kept_until, machine_ended, machine_is_live, wants_machine};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;
 pub use recover::recover;
+pub use restore::{Import, Restore, Restored, check_stopped, disk_bytes, import, restore};
 pub(crate) use row::want_less;
 pub use update::update;
 pub(crate) use version::record as record_version;
@@ -50,6 +64,8 @@ pub struct Workspace {
     pub created_at: Timestamp,
     pub epoch: Epoch,
     pub placement_reason: Option<String>,
+    /// Since when a machine is asked for, if there is none that is live.
+    pub machine_wanted_at: Option<Timestamp>,
     /// The live or parked machine, or the last one if it is over.
     pub machine: Option<Machine>,
 }
@@ -96,6 +112,8 @@ pub struct Machine {
     pub failure: Option<String>,
     /// Told to end as soon as its runs have.
     pub ending: bool,
+    /// The workspace went on from other files than those on which it works.
+    pub superseded: bool,
     pub worker_id: WorkerId,
     pub driver: String,
     pub checkpoint_size_bytes: Option<u64>,

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::backoff::Backoff;
 use crate::base::Base;
+use crate::copies;
 use crate::directory::{entries, remove};
 use crate::dispatcher::Dispatcher;
 use crate::lease;
@@ -29,6 +30,8 @@ enum Fate {
     Reset { image: Option<CheckpointId> },
     /// It is parked, and stays so.
     Keep { image: CheckpointId },
+    /// It is a copy that may have been committed.
+    Ask,
     /// It is another's, or over.
     Remove,
 }
@@ -41,6 +44,7 @@ fn fate(phase: &Phase, ours: bool) -> Fate {
         (Phase::Restoring { checkpoint_id }, true) => Fate::Reset {
             image: Some(*checkpoint_id),
         },
+        (Phase::Forked { .. }, _) => Fate::Ask,
         (Phase::Parked { checkpoint_id }, _) => Fate::Keep {
             image: *checkpoint_id,
         },
@@ -86,6 +90,10 @@ pub(crate) async fn adopt<D: Driver>(base: &Arc<Base<D>>, dispatcher: &Arc<Dispa
             Fate::Keep { image } => {
                 dispatcher.note_over(record.workspace_id, record.epoch);
                 cleaning.spawn(clean(Arc::clone(base), record, Some(image)));
+            }
+            Fate::Ask => {
+                let base = Arc::clone(base);
+                cleaning.spawn(async move { copies::settle(&base, record).await });
             }
             Fate::Remove => {
                 dispatcher.note_over(record.workspace_id, record.epoch);
@@ -140,7 +148,7 @@ async fn ask<D: Driver>(
 ) -> HeartbeatAnswer {
     let held = records
         .iter()
-        .filter(|record| !matches!(record.phase, Phase::Parked { .. }));
+        .filter(|record| !matches!(record.phase, Phase::Parked { .. } | Phase::Forked { .. }));
     let body = Heartbeat {
         free: dispatcher.free(),
         leases: held.map(lease_of).collect(),
@@ -251,6 +259,13 @@ mod tests {
             (parked, keep, keep),
             (restoring, Fate::Reset { image: Some(image) }, keep),
             (Phase::Stopping, Fate::Adopt, Fate::Remove),
+            (
+                Phase::Forked {
+                    checkpoint_id: image,
+                },
+                Fate::Ask,
+                Fate::Ask,
+            ),
         ] {
             assert_eq!(fate(&phase, true), ours, "{phase:?}, ours");
             assert_eq!(fate(&phase, false), theirs, "{phase:?}, not ours");

@@ -5,13 +5,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use helmr_artifacts::{Artifacts, KeySet};
+use helmr_files::Works;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::bundles::Bundles;
 use crate::client::Client;
 use crate::directory::Directory;
+use crate::disks::Disks;
 use crate::images::Images;
+use crate::turns::Turns;
 
 /// Made once at the start of a worker.
 pub(crate) struct Base<D> {
@@ -24,8 +27,16 @@ pub(crate) struct Base<D> {
     pub(crate) guest_dir: PathBuf,
     pub(crate) images: Images,
     pub(crate) bundles: Bundles,
+    pub(crate) disks: Arc<Disks>,
+    pub(crate) turns: Turns,
+    /// Work on files for clients.
+    pub(crate) works: Works,
     /// Told at registration.
     pub(crate) terms: OnceLock<Terms>,
+    /// What the files of workspaces in which nothing runs may take.
+    pub(crate) cache_bytes: u64,
+    /// Has what is left over looked at soon.
+    pub(crate) tidy: Notify,
     /// Has the next heartbeat sent at once.
     pub(crate) renew: Notify,
     /// The worker goes away.

@@ -261,7 +261,7 @@ fn make_directories(root: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Copies a tree by hard links: the directories are the copy's own, the files are shared.
-fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
     for entry in fs::read_dir(from)? {

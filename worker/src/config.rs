@@ -17,6 +17,10 @@ pub struct Config {
     pub labels: Vec<String>,
     /// The directory that holds the static `helmr-guest`, mounted read-only into every machine.
     pub guest_dir: PathBuf,
+    /// Whether each workspace has a disk of its declared size, which takes root and loop devices; else a plain directory.
+    pub hard_disk_limit: bool,
+    /// What the files of workspaces in which nothing runs may take of the host's disk; the oldest go first.
+    pub cache_bytes: u64,
 }
 
 impl std::fmt::Debug for Config {
@@ -28,6 +32,8 @@ impl std::fmt::Debug for Config {
             .field("capacity", &self.capacity)
             .field("labels", &self.labels)
             .field("guest_dir", &self.guest_dir)
+            .field("hard_disk_limit", &self.hard_disk_limit)
+            .field("cache_bytes", &self.cache_bytes)
             .finish()
     }
 }

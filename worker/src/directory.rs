@@ -22,7 +22,14 @@ impl Directory {
         let directory = Self {
             root: root.to_owned(),
         };
-        for name in ["images", "bundles", "workspaces", "machines", "scratch"] {
+        for name in [
+            "images",
+            "bundles",
+            "workspaces",
+            "disks",
+            "machines",
+            "scratch",
+        ] {
             let path = root.join(name);
             fs::create_dir_all(&path).map_err(Error::io("create directory", path))?;
         }
@@ -53,10 +60,19 @@ impl Directory {
         self.root.join("scratch")
     }
 
+    pub(crate) fn workspaces(&self) -> PathBuf {
+        self.root.join("workspaces")
+    }
+
     pub(crate) fn workspace(&self, id: WorkspaceId) -> WorkspaceDir {
         WorkspaceDir {
-            path: self.root.join("workspaces").join(id.to_string()),
+            path: self.workspaces().join(id.to_string()),
         }
+    }
+
+    /// For disks that are made ahead.
+    pub(crate) fn disks(&self) -> PathBuf {
+        self.root.join("disks")
     }
 
     pub(crate) fn machines(&self) -> PathBuf {
@@ -75,14 +91,20 @@ fn restrict(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
-/// The directory of one workspace: `tree/`, the index of its last capture, and `state.json`.
+/// The directory of one workspace: its disk or a plain `tree/`, the index of its last capture, and `state.json`.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkspaceDir {
     pub(crate) path: PathBuf,
 }
 
 impl WorkspaceDir {
-    pub(crate) fn tree(&self) -> PathBuf {
+    /// Of `helmr_machine::disk`.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.path.join("disk")
+    }
+
+    /// Where the files are if they are on no disk.
+    pub(crate) fn plain_tree(&self) -> PathBuf {
         self.path.join("tree")
     }
 

@@ -167,6 +167,7 @@ impl<D: Driver> Dispatcher<D> {
             // This runs at the end of that very task: let it end by itself.
             drop(held.task.detach());
         }
+        self.base.tidy.notify_one();
         self.held.send_replace(slots.held.len());
     }
 
@@ -179,17 +180,25 @@ impl<D: Driver> Dispatcher<D> {
         leases.collect()
     }
 
+    /// Whether a slot is at work on a workspace.
+    pub(crate) fn holds(&self, workspace_id: WorkspaceId) -> bool {
+        self.slots().held.contains_key(&workspace_id)
+    }
+
     /// What is left of the worker's room.
     pub(crate) fn free(&self) -> Capacity {
         let slots = self.slots();
         let mut free = self.capacity;
+        // Disks are sparse: what is left is what the host says.
+        if let Ok(room) = rustix::fs::statvfs(self.base.directory.workspaces()) {
+            free.disk_mib = room.f_bavail.saturating_mul(room.f_frsize) >> 20;
+        }
         for held in slots.held.values() {
             free.slots = free.slots.saturating_sub(1);
             if let Some(assignment) = &held.directive.borrow().assignment {
                 let machine = &assignment.machine;
                 free.cpu_millis = free.cpu_millis.saturating_sub(machine.cpu_millis.into());
                 free.memory_mib = free.memory_mib.saturating_sub(machine.memory_bytes >> 20);
-                free.disk_mib = free.disk_mib.saturating_sub(machine.disk_bytes >> 20);
             }
         }
         free

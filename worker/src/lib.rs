@@ -13,12 +13,14 @@ mod identity;
 
 mod client;
 mod connect;
+mod copies;
 mod report;
 mod serve;
 
 mod adopt;
 mod directive;
 mod dispatcher;
+mod housekeeping;
 mod lease;
 
 mod record;
@@ -26,13 +28,16 @@ mod relay;
 mod slot;
 
 mod bundles;
+mod files;
 mod images;
 mod import;
+mod turns;
 mod workspace;
 
 mod backoff;
 mod clock;
 mod directory;
+mod disks;
 
 #[cfg(test)]
 mod testing;

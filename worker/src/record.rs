@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::directory::{Durability, MachineDir, read_json, write_json};
+use crate::relay::Names;
 
 /// What is known of one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub(crate) struct Record {
     /// Of the newest start or restore; 0 before the first. Only grows.
     pub(crate) attempt: u32,
     pub(crate) phase: Phase,
+    /// Of a copy of another machine: what runs are called inside.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub(crate) names: Names,
 }
 
 /// What the worker was about to do, or has done.
@@ -43,6 +47,8 @@ pub(crate) enum Phase {
     Restoring { checkpoint_id: CheckpointId },
     /// It ends for good; its files are captured.
     Stopping,
+    /// It is a copy of a machine that is live, and may be committed or not.
+    Forked { checkpoint_id: CheckpointId },
 }
 
 impl Phase {
@@ -51,7 +57,8 @@ impl Phase {
         match self {
             Self::Parking { checkpoint_id }
             | Self::Parked { checkpoint_id }
-            | Self::Restoring { checkpoint_id } => Some(*checkpoint_id),
+            | Self::Restoring { checkpoint_id }
+            | Self::Forked { checkpoint_id } => Some(*checkpoint_id),
             Self::Live { restored_from, .. } => *restored_from,
             Self::Starting | Self::Stopping => None,
         }
@@ -95,6 +102,7 @@ mod tests {
             phase: Phase::Parking {
                 checkpoint_id: CheckpointId::new(at, [3; 10]),
             },
+            names: Names::default(),
         };
         record.write(&directory)?;
         assert_eq!(Record::read(&directory)?, Some(record));

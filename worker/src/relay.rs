@@ -10,10 +10,12 @@ mod execs;
 mod exit;
 mod lane;
 mod line;
+mod names;
 mod output;
 mod router;
 mod speech;
 
 pub(crate) use exec::{ATTEMPT, Available};
-pub(crate) use line::{cancel, outcome, resumed};
-pub(crate) use router::{Heard, Relay, is_alive};
+pub(crate) use line::{Ids, cancel, outcome, resumed};
+pub(crate) use names::Names;
+pub(crate) use router::{Heard, Relay};

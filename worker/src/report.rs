@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use helmr_api::worker::{
     Call, CallAnswer, CapturedVersion, Delivered, ExecEnded, ExecInput, ExecOutput, ExecReport,
-    Files, FindSeed, Finish, Finished, InputTaken, MachineFailed, MachineReport, Nothing, Output,
-    Parked, PutSeed, RunInput, RunReport, Seed, WantInput,
+    Files, FindSeed, Finish, Finished, ForkFailed, Forked, InputTaken, MachineFailed,
+    MachineReport, Nothing, Output, Parked, PutSeed, RunInput, RunReport, Seed, TerminalRests,
+    WantInput,
 };
-use helmr_domain::{ExecId, MaterializationId, RunId, WaitId, WorkspaceId};
+use helmr_domain::{MaterializationId, ProcessId, RunId, VersionId, WaitId, WorkspaceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -51,14 +52,43 @@ impl Reports {
     }
 
     pub(crate) async fn stopped(&self, version: Option<CapturedVersion>) -> Result<(), Failure> {
-        self.machine("stopped", Files { version }).await
+        self.machine(
+            "stopped",
+            Files {
+                version,
+                asked: Vec::new(),
+            },
+        )
+        .await
     }
 
-    pub(crate) async fn version(&self, version: CapturedVersion) -> Result<(), Failure> {
+    /// `asked`: the requests for which it was captured.
+    pub(crate) async fn version(
+        &self,
+        version: CapturedVersion,
+        asked: Vec<VersionId>,
+    ) -> Result<(), Failure> {
         let files = Files {
             version: Some(version),
+            asked,
         };
         self.machine("version", files).await
+    }
+
+    pub(crate) async fn forked(&self, forked: Forked) -> Result<(), Failure> {
+        self.machine("forked", forked).await
+    }
+
+    pub(crate) async fn fork_failed(
+        &self,
+        workspace_id: WorkspaceId,
+        message: String,
+    ) -> Result<(), Failure> {
+        let failed = ForkFailed {
+            workspace_id,
+            message,
+        };
+        self.machine("fork_failed", failed).await
     }
 
     pub(crate) async fn failed(&self, failed: MachineFailed) -> Result<(), Failure> {
@@ -109,14 +139,14 @@ impl Reports {
         self.run(run, "calls", call).await
     }
 
-    pub(crate) async fn exec_started(&self, exec: ExecId) -> Result<(), Failure> {
+    pub(crate) async fn exec_started(&self, exec: ProcessId) -> Result<(), Failure> {
         let Ignored = self.exec(exec, "started", Nothing {}).await?;
         Ok(())
     }
 
     pub(crate) async fn exec_output(
         &self,
-        exec: ExecId,
+        exec: ProcessId,
         output: ExecOutput,
     ) -> Result<(), Failure> {
         let Ignored = self.exec(exec, "output", output).await?;
@@ -124,16 +154,37 @@ impl Reports {
     }
 
     /// What of its input lies behind `offset`.
-    pub(crate) async fn exec_input(&self, exec: ExecId, offset: u64) -> Result<ExecInput, Failure> {
+    pub(crate) async fn exec_input(
+        &self,
+        exec: ProcessId,
+        offset: u64,
+    ) -> Result<ExecInput, Failure> {
         self.exec(exec, "input", WantInput { offset }).await
     }
 
-    pub(crate) async fn exec_taken(&self, exec: ExecId, taken: InputTaken) -> Result<(), Failure> {
+    pub(crate) async fn exec_taken(
+        &self,
+        exec: ProcessId,
+        taken: InputTaken,
+    ) -> Result<(), Failure> {
         let Ignored = self.exec(exec, "taken", taken).await?;
         Ok(())
     }
 
-    pub(crate) async fn exec_ended(&self, exec: ExecId, ended: ExecEnded) -> Result<(), Failure> {
+    pub(crate) async fn exec_rests(
+        &self,
+        exec: ProcessId,
+        rests: TerminalRests,
+    ) -> Result<(), Failure> {
+        let Ignored = self.exec(exec, "rests", rests).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn exec_ended(
+        &self,
+        exec: ProcessId,
+        ended: ExecEnded,
+    ) -> Result<(), Failure> {
         let Ignored = self.exec(exec, "ended", ended).await?;
         Ok(())
     }
@@ -197,7 +248,7 @@ impl Reports {
 impl Reports {
     async fn exec<T: Serialize + Sync, R: DeserializeOwned>(
         &self,
-        exec: ExecId,
+        exec: ProcessId,
         what: &str,
         report: T,
     ) -> Result<R, Failure> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use helmr_api::transport::Connector;
-use helmr_api::worker::Registered;
+use helmr_api::worker::{DriverReport, Registered};
 use helmr_artifacts::{Artifacts, DataKey, KeySet};
+use helmr_files::Works;
 use helmr_machine::Driver;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -21,9 +22,11 @@ use crate::base::{Base, Terms};
 use crate::bundles::Bundles;
 use crate::client::Client;
 use crate::directory::{Directory, remove};
+use crate::disks::Disks;
 use crate::dispatcher::Dispatcher;
 use crate::images::Images;
-use crate::{Config, Error, connect, identity, lease, serve};
+use crate::turns::Turns;
+use crate::{Config, Error, connect, housekeeping, identity, lease, serve};
 
 /// What a machine may take to be set aside once its grace is over.
 const PARK_WITHIN: Duration = Duration::from_secs(120);
@@ -51,7 +54,12 @@ impl Worker {
         let directory = Directory::open(&config.data_dir)?;
         let lock = lock(&directory)?;
         empty(&directory)?;
-        let description = identity::describe(&driver.capabilities(), &driver.identity());
+        let hard_disk_limit = config.hard_disk_limit && driver.capabilities().hard_disk_limit;
+        let description = DriverReport {
+            hard_disk_limit,
+            ..identity::describe(&driver.capabilities(), &driver.identity())
+        };
+        let disks = Disks::open(directory.clone(), hard_disk_limit);
         let base = Arc::new(Base {
             directory,
             driver,
@@ -61,6 +69,11 @@ impl Worker {
             guest_dir: config.guest_dir.clone(),
             images: Images::default(),
             bundles: Bundles::default(),
+            disks,
+            cache_bytes: config.cache_bytes,
+            tidy: Notify::new(),
+            turns: Turns::default(),
+            works: Works::default(),
             terms: OnceLock::new(),
             renew: Notify::new(),
             draining: CancellationToken::new(),
@@ -162,6 +175,7 @@ impl Running {
         } else if let Err(error) = self.reins.retire() {
             tracing::warn!(%error, "the isolation runtime still holds something");
         }
+        self.reins.let_disks_go().await;
     }
 }
 
@@ -177,6 +191,7 @@ trait Reined: Send + Sync {
     fn emptied(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     fn abandon(&self);
     fn retire(&self) -> Result<(), helmr_machine::Error>;
+    fn let_disks_go(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 struct Reins<D> {
@@ -202,11 +217,23 @@ impl<D: Driver> Reined for Reins<D> {
     fn retire(&self) -> Result<(), helmr_machine::Error> {
         self.base.driver.retire()
     }
+
+    fn let_disks_go(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let disks = Arc::clone(&self.base.disks);
+        Box::pin(async move {
+            if tokio::task::spawn_blocking(move || disks.retire())
+                .await
+                .is_err()
+            {
+                tracing::error!("letting the disks go panicked");
+            }
+        })
+    }
 }
 
 struct Life<D> {
     config: Config,
-    description: helmr_api::worker::DriverReport,
+    description: DriverReport,
     base: Arc<Base<D>>,
     dispatcher: Arc<Dispatcher<D>>,
     stage: watch::Sender<Stage>,
@@ -250,6 +277,10 @@ impl<D: Driver> Life<D> {
             Arc::clone(&self.dispatcher),
             interval,
             ttl,
+        ));
+        tasks.spawn(housekeeping::keep(
+            Arc::clone(base),
+            Arc::clone(&self.dispatcher),
         ));
         let routes = serve::routes(Arc::clone(&self.dispatcher));
         tasks.spawn(connect::keep(Arc::clone(&base.client), routes, connecting));

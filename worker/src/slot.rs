@@ -5,8 +5,10 @@
 //! any point, and whatever it was doing is then cleaned up from the machine's record.
 
 mod adopted;
+mod captures;
 mod ending;
 mod execs;
+mod fork;
 mod launch;
 mod live;
 mod machine;
@@ -31,10 +33,13 @@ use crate::client::Failure;
 use crate::directive::Directive;
 use crate::directory::MachineDir;
 use crate::record::{Phase, Record};
+use crate::relay::Names;
 use crate::report::Reports;
+use crate::turns::{Holder, Turn};
 use crate::workspace::Workspace;
 use ending::Ending;
 use launch::Launches;
+pub(crate) use start::keys;
 
 /// How a slot begins.
 #[derive(Debug, Clone)]
@@ -101,6 +106,8 @@ impl<D: Driver> Slot<D> {
                     .materialization_id
             }
         };
+        let mut turn = self.base.turns.take(self.workspace_id).await;
+        *turn = Holder::Nobody;
         let machine_dir = self.base.directory.machine(materialization_id);
         let record = match entry {
             Entry::Adopted(record) => record.clone(),
@@ -110,6 +117,7 @@ impl<D: Driver> Slot<D> {
                 epoch: self.epoch,
                 attempt: last_attempt(&machine_dir),
                 phase: Phase::Starting,
+                names: self.names(&machine_dir),
             },
         };
         Some(Tenure {
@@ -125,8 +133,25 @@ impl<D: Driver> Slot<D> {
             record,
             workspace: None,
             launches: Launches::default(),
+            turn: Some(turn),
             released: Arc::default(),
+            copying: None,
         })
+    }
+}
+
+impl<D> Slot<D> {
+    /// What runs are called inside a machine that is assigned: what the control plane says, and what was found out here.
+    fn names(&self, directory: &MachineDir) -> Names {
+        let assigned = self.directive.borrow();
+        let assigned = assigned.assignment.as_ref();
+        let names = assigned.map(|assignment| assignment.machine.names.clone());
+        let names = Names::new(names.unwrap_or_default());
+        match Record::read(directory) {
+            Ok(Some(before)) if !names.is_empty() => names.with(&before.names),
+            // An unreadable record was told of where its attempt was looked for.
+            Ok(_) | Err(_) => names,
+        }
     }
 }
 
@@ -153,8 +178,12 @@ pub(crate) struct Tenure<D> {
     /// Opened with the first assignment, which brings its keys.
     workspace: Option<Workspace>,
     launches: Launches,
+    /// To change the files, while nobody else may.
+    turn: Option<Turn>,
     /// The lease is being given up: that it is lost is the expected, and the rest is cleaning.
     released: Arc<AtomicBool>,
+    /// The copy that is being made.
+    copying: Option<Record>,
 }
 
 impl<D: Driver> Tenure<D> {
@@ -175,13 +204,42 @@ impl<D: Driver> Tenure<D> {
             Entry::Adopted(_) => self.readopt().await?,
         };
         loop {
-            let ended = match self.live(&mut machine).await? {
+            self.put_turn_down();
+            let next = self.live(&mut machine).await?;
+            self.take_turn().await;
+            let ended = match next {
                 live::Next::Park { draining } => self.park(&mut machine, draining).await?,
-                live::Next::Stop => self.stop(&mut machine).await?,
+                live::Next::Stop => self.rest(&mut machine).await?,
             };
             if let Some(ending) = ended {
                 return Ok(ending);
             }
+        }
+    }
+
+    /// Ends a machine without work, or parks it for what lives in it. `None` if it stays live.
+    async fn rest(&mut self, machine: &mut machine::Machine) -> Result<Option<Ending>, Ending> {
+        let lives = machine.relay.finds_processes().await;
+        let directive = self.directive.borrow().clone();
+        match plan::for_lack_of_work(&directive, lives) {
+            plan::Step::Park { draining } => self.park(machine, draining).await,
+            plan::Step::Stop | plan::Step::Stay { .. } => self.stop(machine).await,
+        }
+    }
+
+    /// Lets others change the files: the machine lives.
+    fn put_turn_down(&mut self) {
+        if let Some(mut turn) = self.turn.take() {
+            *turn = Holder::Live(self.record.materialization_id);
+        }
+    }
+
+    /// Waits until nobody else changes the files, and keeps it so.
+    async fn take_turn(&mut self) {
+        if self.turn.is_none() {
+            let mut turn = self.base.turns.take(self.record.workspace_id).await;
+            *turn = Holder::Nobody;
+            self.turn = Some(turn);
         }
     }
 

@@ -23,12 +23,17 @@ pub(crate) fn assignment() -> Assignment {
             env: Vec::new(),
             user: String::new(),
             origin: Origin::Seed,
+            names: std::collections::BTreeMap::new(),
         },
         runs: Vec::new(),
         execs: Vec::new(),
+        captures: Vec::new(),
+        forks: Vec::new(),
         data_key: String::new(),
         auto_stop_after_ms: 300_000,
+        keep_ms: 0,
         want: Want::Live,
+        ending: false,
     }
 }
 

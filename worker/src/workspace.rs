@@ -1,6 +1,6 @@
 //! The files of a workspace on this host: made from a manifest, captured as one.
 //!
-//! `state.json` says what `tree/` is known to hold. It is written before anything touches the tree, so that after a kill
+//! `state.json` says what the tree is known to hold. It is written before anything touches the tree, so that after a kill
 //! a tree that may be torn or run on is never taken for a version.
 
 use std::io;
@@ -8,15 +8,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use helmr_api::worker::CapturedVersion;
+use helmr_api::fault;
+use helmr_api::worker::{CapturedVersion, FilesCaptured};
 use helmr_artifacts::tree::{self, Index};
 use helmr_artifacts::{Artifacts, KeySet, ManifestId};
-use helmr_domain::VersionId;
+use helmr_domain::{VersionId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::directory::{Durability, WorkspaceDir, read_json, remove, write_json};
+use crate::directory::{Durability, WorkspaceDir, read_json, write_json};
+use crate::disks::{Disks, Need, Place};
 
 /// Within this a tree is made or captured, or never: a machine may stand still meanwhile.
 const FILES_WITHIN: Duration = Duration::from_secs(600);
@@ -26,6 +28,17 @@ const FILES_WITHIN: Duration = Duration::from_secs(600);
 pub(crate) enum Error {
     #[error("{operation}: not done within {FILES_WITHIN:?}")]
     TooSlow { operation: &'static str },
+    #[error("the workspace's files do not fit on its disk of {} MiB: its sandbox must declare a larger one", limit_bytes >> 20)]
+    TooLarge { limit_bytes: u64 },
+    /// Nothing that a workspace could help.
+    #[error("{operation}: the worker's own disk is full")]
+    HostFull {
+        operation: &'static str,
+        #[source]
+        source: Box<helmr_artifacts::Error>,
+    },
+    #[error(transparent)]
+    Disk(#[from] helmr_machine::disk::Error),
     #[error("{operation}")]
     Artifacts {
         operation: &'static str,
@@ -42,15 +55,25 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether there is no such directory.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let source = match self {
+            Self::Artifacts { source, .. } => match &**source {
+                helmr_artifacts::Error::Io { source, .. } => source,
+                _ => return false,
+            },
+            Self::TooSlow { .. }
+            | Self::TooLarge { .. }
+            | Self::HostFull { .. }
+            | Self::Disk(_) => return false,
+            Self::Io { source, .. } => source,
+        };
+        source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether the workspace's own disk has no room for its files.
     pub(crate) fn is_disk_full(&self) -> bool {
-        match self {
-            Self::Artifacts { source, .. } => source.is_disk_full(),
-            Self::TooSlow { .. } => false,
-            Self::Io { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ),
-        }
+        matches!(self, Self::TooLarge { .. })
     }
 }
 
@@ -67,6 +90,19 @@ struct State {
     /// Files were written from outside while the machine was parked: the tree is to be captured before a restore.
     #[serde(default)]
     edited: bool,
+    /// It is known not to be newer than its base, though an earlier boot may have left it torn.
+    #[serde(skip)]
+    torn: bool,
+}
+
+/// Whether a workspace's files may be newer than every version that is known of.
+pub(crate) fn holds_newer(directory: &WorkspaceDir) -> bool {
+    match read_json::<State>(&directory.state()) {
+        // One without a base was being made when it was left.
+        Ok(Some(state)) => state.base.is_some() && (!state.clean || state.edited),
+        Ok(None) => false,
+        Err(_) => true,
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +124,7 @@ impl Base {
 /// One workspace's files. Used by the one task that holds the workspace.
 pub(crate) struct Workspace {
     directory: WorkspaceDir,
+    place: Arc<Place>,
     artifacts: Artifacts,
     keys: KeySet,
     state: State,
@@ -96,14 +133,13 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Opens the workspace's directory, which is made if it is missing.
+    /// Reads what is known of the files at `place`.
     pub(crate) fn open(
         directory: WorkspaceDir,
+        place: Place,
         artifacts: Artifacts,
         keys: KeySet,
-    ) -> Result<Self, Error> {
-        let tree = directory.tree();
-        std::fs::create_dir_all(&tree).map_err(io_error("create", tree))?;
+    ) -> Self {
         let mut state: State = read_json(&directory.state())
             .unwrap_or_else(|error| {
                 tracing::warn!(%error, "a workspace's state cannot be read; its files are looked at anew");
@@ -111,19 +147,36 @@ impl Workspace {
             })
             .unwrap_or_default();
         let boot = clock::host_boot();
-        state.clean &= state.boot == boot;
+        state.torn = state.clean && state.boot != boot;
+        state.clean &= !state.torn;
         state.boot = boot;
-        Ok(Self {
+        Self {
             directory,
+            place: Arc::new(place),
             artifacts,
             keys,
             state,
             index: None,
-        })
+        }
     }
 
     pub(crate) fn tree(&self) -> PathBuf {
-        self.directory.tree()
+        self.place.tree()
+    }
+
+    /// See [`Place::overlay`].
+    pub(crate) fn overlay(&self) -> Option<PathBuf> {
+        self.place.overlay()
+    }
+
+    /// Whether the tree may be newer than every version that is known of.
+    pub(crate) fn holds_newer(&self) -> bool {
+        self.state.base.is_some() && (!(self.state.clean || self.state.torn) || self.state.edited)
+    }
+
+    /// The version that the tree was made from or captured as last.
+    pub(crate) fn base_version(&self) -> Option<VersionId> {
+        self.state.base.as_ref().and_then(|base| base.version_id)
     }
 
     /// Whether the tree holds exactly the last version.
@@ -156,7 +209,9 @@ impl Workspace {
             let index = self
                 .work("make the workspace's files", move |artifacts| {
                     let root = tree::open_root(&root)?;
-                    tree::restore(artifacts, &keys, id, &root, known().as_deref())
+                    let artifacts =
+                        artifacts.at_entries(|| fault::point("worker.files.put_back_entry"));
+                    tree::restore(&artifacts, &keys, id, &root, known().as_deref())
                 })
                 .await?;
             self.keep(index);
@@ -165,12 +220,13 @@ impl Workspace {
     }
 
     /// Empties the tree, to be filled by other means and then captured.
-    pub(crate) fn clear(&mut self) -> Result<(), Error> {
+    pub(crate) async fn clear(&mut self) -> Result<(), Error> {
         self.note_base(None, false)?;
-        let tree = self.tree();
-        remove(&tree)
-            .and_then(|()| std::fs::create_dir(&tree))
-            .map_err(io_error("empty", tree))
+        let root = self.tree();
+        self.work("empty the workspace's directory", move |_| {
+            tree::empty(tree::open_root(&root)?)
+        })
+        .await
     }
 
     /// Notes that something may run on the tree from now on.
@@ -181,6 +237,16 @@ impl Workspace {
     /// Notes that the tree is what was captured last and that nothing runs on it any more.
     pub(crate) fn settle(&mut self, version: &CapturedVersion) {
         self.mark_base(Base::of(version), true);
+    }
+
+    /// Whether captured files are what the tree was made from; then it is known to hold that.
+    pub(crate) fn settle_if_unchanged(&mut self, captured: &CapturedVersion) -> bool {
+        let base = self.state.base.clone();
+        let Some(base) = base.filter(|base| base.manifest == captured.manifest) else {
+            return false;
+        };
+        self.mark_base(base, true);
+        true
     }
 
     /// Notes that the control plane has a version, which the next capture is compared with.
@@ -203,7 +269,8 @@ impl Workspace {
         let captured = self
             .work("capture the workspace's files", move |artifacts| {
                 let root = tree::open_root(&root)?;
-                tree::capture(artifacts, &keys, &root, previous().as_deref())
+                let artifacts = artifacts.at_entries(|| fault::point("worker.files.capture_entry"));
+                tree::capture(&artifacts, &keys, &root, previous().as_deref())
             })
             .await?;
         self.keep(captured.index);
@@ -257,10 +324,29 @@ impl Workspace {
         operation: &'static str,
         work: impl FnOnce(&Artifacts) -> Result<T, helmr_artifacts::Error> + Send + 'static,
     ) -> Result<T, Error> {
-        timeout(FILES_WITHIN, self.artifacts.run(work))
+        // Held until the work has ended, also when nobody waits for it any more: the next one begins after it.
+        let place = Arc::clone(&self.place);
+        let work = self.artifacts.run(move |artifacts| {
+            let _working = place.work();
+            work(artifacts)
+        });
+        timeout(FILES_WITHIN, work)
             .await
             .map_err(|_| Error::TooSlow { operation })?
-            .map_err(artifacts_error(operation))
+            .map_err(|error| self.explained(operation, error))
+    }
+
+    /// Tells whose disk is full, if one is.
+    fn explained(&self, operation: &'static str, error: helmr_artifacts::Error) -> Error {
+        let own = matches!(error, helmr_artifacts::Error::Io { .. });
+        match self.place.limit_bytes() {
+            _ if !error.is_disk_full() => artifacts_error(operation)(error),
+            Some(limit_bytes) if own => Error::TooLarge { limit_bytes },
+            _ => Error::HostFull {
+                operation,
+                source: Box::new(error),
+            },
+        }
     }
 
     /// Gives the index when it is called, which may have to read it and so belongs in a blocking place.
@@ -302,6 +388,7 @@ impl Workspace {
             base,
             clean,
             edited: false,
+            torn: false,
         })
     }
 
@@ -314,6 +401,62 @@ impl Workspace {
         self.state = state;
         Ok(())
     }
+}
+
+/// Stores a workspace's files as they lie on this host now, beside whoever holds the workspace: nothing of what is noted
+/// of them changes, and a machine that works on them goes on.
+pub(crate) async fn store_as_is(
+    disks: &Arc<Disks>,
+    id: WorkspaceId,
+    directory: WorkspaceDir,
+    artifacts: &Artifacts,
+    keys: KeySet,
+) -> Result<FilesCaptured, Error> {
+    let operation = "store the workspace's files";
+    if !directory.path.exists() {
+        return Err(io_error(operation, directory.path)(
+            io::ErrorKind::NotFound.into(),
+        ));
+    }
+    let state: State = read_json(&directory.state())
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let disks = Arc::clone(disks);
+    let place = tokio::task::spawn_blocking(move || disks.place(id, Need::AsItIs))
+        .await
+        .map_err(|error| io_error(operation, directory.path.clone())(io::Error::other(error)))??;
+    let work = artifacts.run(move |artifacts| {
+        let known = Index::load(&directory.index()).unwrap_or(None);
+        let root = tree::open_root(&place.tree())?;
+        tree::capture(artifacts, &keys, &root, known.as_ref())
+    });
+    let captured = timeout(FILES_WITHIN, work)
+        .await
+        .map_err(|_| Error::TooSlow { operation })?
+        .map_err(artifacts_error(operation))?;
+    Ok(FilesCaptured {
+        manifest: captured.id.to_string(),
+        size_bytes: captured.size_bytes,
+        changed_bytes: captured.changed_bytes,
+        edited: state.edited,
+    })
+}
+
+/// Notes that files are about to be written while the machine is parked, so that they are captured before it goes on.
+pub(crate) fn note_edit(directory: &WorkspaceDir) -> Result<(), Error> {
+    let path = directory.state();
+    let mut state: State = read_json(&path)
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "a workspace's state cannot be read; its files are looked at anew");
+            None
+        })
+        .unwrap_or_default();
+    if state.edited {
+        return Ok(());
+    }
+    state.edited = true;
+    write_json(&path, &state, Durability::Process).map_err(io_error("write", path))
 }
 
 fn io_error(operation: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> Error {

@@ -14,6 +14,7 @@ mod codegen;
 mod command;
 mod env;
 mod report;
+mod scale;
 mod sdk;
 mod sim;
 mod tidy;
@@ -60,6 +61,12 @@ enum Task {
         #[arg(default_value_t = 15)]
         rounds: u32,
     },
+    /// Test large trees at their full size; `check` has them at a fiftieth.
+    Scale {
+        /// What is made large.
+        #[arg(value_enum)]
+        what: scale::What,
+    },
     /// Build everything and test the shipped binary from outside.
     E2e {
         /// Given to `cargo test`, for example the name of a test.
@@ -80,6 +87,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&workspace),
         Task::Codegen => codegen::write(&workspace),
         Task::Bench { what, rounds } => bench::run(&workspace, what, rounds),
+        Task::Scale { what } => scale::run(&workspace, what),
         Task::E2e { rest } => build::run(&workspace, build::Profile::Release)
             .and_then(|()| check::end_to_end(&workspace, &rest)),
         Task::Sim(arguments) => sim::run(&workspace, &arguments),

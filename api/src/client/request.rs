@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use reqwest::{Body, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,6 +47,27 @@ impl IdempotencyKey {
     }
 }
 
+/// An answer's bytes, as they come.
+#[derive(Debug)]
+pub struct ByteStream {
+    operation: String,
+    url: String,
+    answer: Response,
+}
+
+impl ByteStream {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// If the answer breaks off.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        self.answer
+            .chunk()
+            .await
+            .map_err(|source| Error::of_sending(&self.operation, &self.url, source))
+    }
+}
+
 /// A request under construction.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
@@ -58,6 +79,7 @@ pub(super) struct Request<'a> {
     accept: &'static str,
     last_event_id: Option<String>,
     timeout: Option<Duration>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Client {
@@ -101,7 +123,16 @@ impl<'a> Request<'a> {
             accept: "application/json",
             last_event_id: None,
             timeout: Some(TIMEOUT),
+            headers: Vec::new(),
         }
+    }
+
+    /// Adds a header, unless there is no value.
+    pub(super) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.headers.push((name, value.to_owned()));
+        }
+        self
     }
 
     /// Adds a query parameter, unless there is no value.
@@ -127,6 +158,27 @@ impl<'a> Request<'a> {
     pub(super) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
+    }
+
+    /// Lets the answer, or what is sent, take as long as it takes.
+    pub(super) fn without_deadline(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    /// Sends the request and gives the answer's bytes as they come.
+    pub(super) async fn bytes(self) -> Result<ByteStream, Error> {
+        let request = Self {
+            accept: "*/*",
+            timeout: None,
+            ..self
+        };
+        let answer = request.start(None).await?;
+        Ok(ByteStream {
+            operation: request.operation(),
+            url: request.client.url().to_owned(),
+            answer,
+        })
     }
 
     /// Asks for server-sent events after the one with this id. The answer has no end to wait for.
@@ -196,6 +248,9 @@ impl<'a> Request<'a> {
         if let Some(id) = &self.last_event_id {
             request = request.header("last-event-id", id);
         }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);
         }
@@ -207,6 +262,26 @@ impl<'a> Request<'a> {
             .await
             .map_err(|source| Error::of_sending(&self.operation(), self.client.url(), source))?;
         if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(self.refusal(answer).await)
+    }
+
+    /// Asks for another protocol on the connection, and gives the answer that turns it around.
+    pub(super) async fn upgrade(&self, headers: HeaderMap) -> Result<Response, Error> {
+        let asked = self
+            .client
+            .upgrading
+            .request(self.method.clone(), self.url.clone())
+            .headers(headers)
+            .send();
+        let answer = tokio::time::timeout(TIMEOUT, asked)
+            .await
+            .map_err(|_| Error::TimedOut {
+                operation: self.operation(),
+            })?
+            .map_err(|source| Error::of_sending(&self.operation(), self.client.url(), source))?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer);
         }
         Err(self.refusal(answer).await)

@@ -1,13 +1,20 @@
 //! Workspaces: made, looked at, changed and ended.
 
-use helmr_domain::{VersionId, WorkspaceId};
+use std::time::Duration;
+
+use helmr_domain::WorkspaceId;
 
 use super::{Answer, Client, Error, IdempotencyKey};
-use crate::http::page::{Page, PageQuery};
+use crate::http::page::Page;
 use crate::http::workspaces::{
-    CreateWorkspace, DeleteWorkspace, ListWorkspaces, RecoverWorkspace, StopWorkspace,
-    UpdateWorkspace, Version, VersionAnswer, Workspace, WorkspaceAnswer, WorkspaceState,
+    ArchiveWorkspace, ConnectWorkspace, ConnectionAnswer, CreateWorkspace, DeleteWorkspace,
+    ForkAnswer, ForkWorkspace, ListWorkspaces, MaterializeWorkspace, RecoverWorkspace,
+    StopWorkspace, UnarchiveWorkspace, UpdateWorkspace, Workspace, WorkspaceAnswer, WorkspaceState,
 };
+
+/// How long the server waits for a machine unless told.
+const CONNECT_USUAL: Duration = Duration::from_secs(60);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 impl Client {
     /// Makes a workspace from a sandbox of the promoted deployment.
@@ -96,6 +103,88 @@ impl Client {
             .await
     }
 
+    /// Asks for a workspace's machine. The answer does not wait for it.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn materialize_workspace(
+        &self,
+        id: WorkspaceId,
+    ) -> Result<Answer<WorkspaceAnswer>, Error> {
+        self.post(&["workspaces", &id.to_string(), "materialize"])
+            .json(&MaterializeWorkspace {})?
+            .send()
+            .await
+    }
+
+    /// Waits until a workspace's machine is live, and says how it is reached.
+    ///
+    /// # Errors
+    /// `workspace_not_live` says what became of it.
+    pub async fn connect_workspace(
+        &self,
+        id: WorkspaceId,
+        body: &ConnectWorkspace,
+    ) -> Result<Answer<ConnectionAnswer>, Error> {
+        // The server answers by then, whatever came of it.
+        let within = body.timeout.map_or(CONNECT_USUAL, |span| {
+            Duration::from_micros(span.0.as_micros().unsigned_abs())
+        });
+        self.post(&["workspaces", &id.to_string(), "connect"])
+            .timeout(within + ANSWERS_WITHIN)
+            .json(body)?
+            .send()
+            .await
+    }
+
+    /// Makes a workspace that begins as a copy of another one.
+    ///
+    /// # Errors
+    /// `fork_unavailable` if there is no machine that could be copied, `fork_failed` if it was not.
+    pub async fn fork_workspace(
+        &self,
+        id: WorkspaceId,
+        body: &ForkWorkspace,
+        key: &IdempotencyKey,
+    ) -> Result<Answer<ForkAnswer>, Error> {
+        self.post(&["workspaces", &id.to_string(), "fork"])
+            // The server gives a live one up after a minute.
+            .timeout(CONNECT_USUAL + ANSWERS_WITHIN)
+            .json(body)?
+            .idempotency_key(key)
+            .send()
+            .await
+    }
+
+    /// Archives a workspace.
+    ///
+    /// # Errors
+    /// `workspace_busy` names the runs that have not ended, unless it is forced.
+    pub async fn archive_workspace(
+        &self,
+        id: WorkspaceId,
+        body: &ArchiveWorkspace,
+    ) -> Result<Answer<WorkspaceAnswer>, Error> {
+        self.post(&["workspaces", &id.to_string(), "archive"])
+            .json(body)?
+            .send()
+            .await
+    }
+
+    /// Has an archived workspace be used again.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn unarchive_workspace(
+        &self,
+        id: WorkspaceId,
+    ) -> Result<Answer<WorkspaceAnswer>, Error> {
+        self.post(&["workspaces", &id.to_string(), "unarchive"])
+            .json(&UnarchiveWorkspace {})?
+            .send()
+            .await
+    }
+
     /// Goes on with a workspace whose files may be newer on a lost worker.
     ///
     /// # Errors
@@ -107,35 +196,6 @@ impl Client {
     ) -> Result<Answer<WorkspaceAnswer>, Error> {
         self.post(&["workspaces", &id.to_string(), "recover"])
             .json(body)?
-            .send()
-            .await
-    }
-
-    /// Newest first.
-    ///
-    /// # Errors
-    /// Those of the server.
-    pub async fn list_workspace_versions(
-        &self,
-        id: WorkspaceId,
-        page: &PageQuery,
-    ) -> Result<Answer<Page<Version>>, Error> {
-        self.get(&["workspaces", &id.to_string(), "versions"])
-            .query("limit", page.limit)
-            .query("cursor", page.cursor.as_ref())
-            .send()
-            .await
-    }
-
-    /// # Errors
-    /// Those of the server.
-    pub async fn get_workspace_version(
-        &self,
-        id: WorkspaceId,
-        version: VersionId,
-    ) -> Result<Answer<VersionAnswer>, Error> {
-        let (id, version) = (id.to_string(), version.to_string());
-        self.get(&["workspaces", &id, "versions", &version])
             .send()
             .await
     }

@@ -1,6 +1,8 @@
 //! Workspaces: durable files, and the machine in which they are worked on.
 
-use helmr_domain::{DeploymentId, MaterializationId, VersionId, WorkerId, WorkspaceId};
+use helmr_domain::{
+    DeploymentId, MaterializationId, RunId, SessionId, VersionId, WorkerId, WorkspaceId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -36,6 +38,8 @@ pub struct Workspace {
     pub materialization: Option<Materialization>,
     /// Why what is wanted in it has no machine yet.
     pub placement_reason: Option<String>,
+    /// Since when its machine is asked for by itself. Null when nobody asked, or when it is live.
+    pub machine_requested_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -181,6 +185,127 @@ pub struct StopWorkspace {
     /// Cancels the runs in it first, instead of refusing.
     #[serde(default)]
     pub force: bool,
+}
+
+/// Archives a workspace.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveWorkspace {
+    /// Cancels the runs in it first, instead of refusing.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Takes nothing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnarchiveWorkspace {}
+
+/// Takes nothing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MaterializeWorkspace {}
+
+/// Waits until a workspace's machine is live.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectWorkspace {
+    /// For how long at most: 60 s unless told, at most 10 m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+}
+
+/// How a workspace with a live machine is reached. All of it goes through the server, with the caller's own key.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Connection {
+    #[schema(value_type = String)]
+    pub workspace_id: WorkspaceId,
+    #[schema(value_type = String)]
+    pub materialization_id: MaterializationId,
+    /// Where its files are in the machine.
+    pub mount_path: String,
+    /// How long the machine stays from now on when nothing runs in it.
+    #[schema(value_type = String, example = "5m")]
+    pub stays_for: Span,
+    pub urls: ConnectionUrls,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConnectionUrls {
+    /// The workspace itself.
+    pub workspace: String,
+    /// `POST` runs a command.
+    pub execs: String,
+    /// `POST` opens a terminal.
+    pub ptys: String,
+    pub files: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConnectionAnswer {
+    pub connection: Connection,
+    pub workspace: Workspace,
+}
+
+/// Makes a workspace that begins as a copy of another one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForkWorkspace {
+    /// The version of its files to begin with; the current one unless told. Not with `live`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub version_id: Option<VersionId>,
+    /// Copies the machine as it stands, files and memory, with every process in it and its sessions. Secrets in its memory
+    /// are copied with it.
+    #[serde(default)]
+    pub live: bool,
+    /// No two workspaces of an environment have the same one, unless they are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// An object of at most 256 KiB.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub metadata: Map<String, Value>,
+    /// At most 10, of at most 128 characters each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+/// What a fork was made of.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Fork {
+    pub live: bool,
+    #[schema(value_type = String)]
+    pub from_workspace_id: WorkspaceId,
+    /// The version of the original with whose files it begins. Null if that had none: then with those of the image.
+    #[schema(value_type = Option<String>)]
+    pub from_version_id: Option<VersionId>,
+    /// Whether memory was copied, and with it whatever secrets processes hold in it.
+    pub memory_copied: bool,
+    /// Of those, the ones that the tasks of its sessions declare.
+    pub secrets_copied: Vec<String>,
+    /// The copies of the original's open sessions.
+    pub sessions: Vec<ForkedSession>,
+}
+
+/// A session of a live fork, and the one it is a copy of.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ForkedSession {
+    #[schema(value_type = String)]
+    pub from_session_id: SessionId,
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// Null if no run of it was active.
+    #[schema(value_type = Option<String>)]
+    pub from_run_id: Option<RunId>,
+    #[schema(value_type = Option<String>)]
+    pub run_id: Option<RunId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ForkAnswer {
+    pub workspace: Workspace,
+    pub fork: Fork,
 }
 
 /// How to delete a workspace.

@@ -20,23 +20,23 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
 
 /// What `lstat` says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) kind: FileType,
+pub(crate) struct Facts {
+    pub(crate) kind: FileType,
     /// Permission, set-id and sticky bits.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: Stamp,
-    pub(super) ctime: Stamp,
-    pub(super) ino: u64,
-    pub(super) links: u64,
-    pub(super) size: u64,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: Stamp,
+    pub(crate) ctime: Stamp,
+    pub(crate) ino: u64,
+    pub(crate) links: u64,
+    pub(crate) size: u64,
     /// 512-byte units.
-    pub(super) blocks: u64,
+    pub(crate) blocks: u64,
 }
 
 /// Extended attributes, in the order of their names.
-pub(super) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Opens the root of a tree for [`super::capture`] and its like. The directory itself must not be a link.
 ///
@@ -49,7 +49,7 @@ pub fn open_root(path: &Path) -> Result<OwnedFd, Error> {
 
 /// Whether the change times of this file system can be trusted after a sync: a store through a mapping then moves them.
 /// tmpfs, for one, never writes pages back and so never learns of such stores. What is not known to be good is not.
-pub(super) fn keeps_change_times(root: impl AsFd) -> Result<bool, Errno> {
+pub(crate) fn keeps_change_times(root: impl AsFd) -> Result<bool, Errno> {
     const EXT4: u64 = 0xef53;
     const XFS: u64 = 0x5846_5342;
     const BTRFS: u64 = 0x9123_683e;
@@ -61,7 +61,7 @@ pub(super) fn keeps_change_times(root: impl AsFd) -> Result<bool, Errno> {
 }
 
 /// Opens a directory by its path from the root; the root's own path is empty.
-pub(super) fn open_dir(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_dir(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags =
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let mut rest = path;
@@ -92,7 +92,7 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The names in a directory, sorted.
-pub(super) fn names(dir: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
+pub(crate) fn names(dir: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
         let entry = entry?;
@@ -105,11 +105,11 @@ pub(super) fn names(dir: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
     Ok(names)
 }
 
-pub(super) fn look(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
+pub(crate) fn look(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Facts, Errno> {
     rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| facts(&stat))
 }
 
-pub(super) fn look_at(file: impl AsFd) -> Result<Facts, Errno> {
+pub(crate) fn look_at(file: impl AsFd) -> Result<Facts, Errno> {
     rustix::fs::fstat(file).map(|stat| facts(&stat))
 }
 
@@ -130,7 +130,7 @@ fn facts(stat: &Stat) -> Facts {
 
 /// Opens a regular file for reading; `None` if it is something else by now. The file is first opened as a bare path,
 /// so that a FIFO or device put in its place is never really opened.
-pub(super) fn open_file(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Option<OwnedFd>, Errno> {
+pub(crate) fn open_file(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Option<OwnedFd>, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = rustix::fs::openat2(dir, name, flags, Mode::empty(), BENEATH)?;
     if look_at(&handle)?.kind != FileType::RegularFile {
@@ -141,22 +141,22 @@ pub(super) fn open_file(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Owned
 }
 
 /// A bare path handle on whatever is there, links themselves included.
-pub(super) fn open_path(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_path(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat2(dir, name, flags, Mode::empty(), BENEATH)
 }
 
 /// A path that names exactly the file behind a descriptor.
-pub(super) fn by_descriptor(handle: impl AsFd) -> PathBuf {
+pub(crate) fn by_descriptor(handle: impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd()))
 }
 
-pub(super) fn read_link(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_link(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
     rustix::fs::readlinkat(dir, name, Vec::new()).map(std::ffi::CString::into_bytes)
 }
 
 /// The attributes that are kept, of an open file or directory.
-pub(super) fn xattrs(file: impl AsFd) -> Result<Xattrs, Errno> {
+pub(crate) fn xattrs(file: impl AsFd) -> Result<Xattrs, Errno> {
     let file = file.as_fd();
     let listed = match grown(|buffer| rustix::fs::flistxattr(file, buffer)) {
         Ok(listed) => listed,
@@ -178,7 +178,7 @@ pub(super) fn xattrs(file: impl AsFd) -> Result<Xattrs, Errno> {
 }
 
 /// Whether an attribute belongs to a tree. Capabilities are root's to read and give.
-pub(super) fn is_kept(name: &[u8]) -> bool {
+pub(crate) fn is_kept(name: &[u8]) -> bool {
     name.starts_with(b"user.")
         || (name == b"security.capability" && rustix::process::geteuid().is_root())
 }
@@ -199,7 +199,7 @@ fn grown(read: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Er
 }
 
 /// Whether an error says that the tree changed between two looks.
-pub(super) fn moved(error: Errno) -> bool {
+pub(crate) fn moved(error: Errno) -> bool {
     matches!(
         error,
         Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE | Errno::NXIO
@@ -207,7 +207,7 @@ pub(super) fn moved(error: Errno) -> bool {
 }
 
 /// A path of the tree, for messages.
-pub(super) fn shown(path: &[u8]) -> PathBuf {
+pub(crate) fn shown(path: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;
     if path.is_empty() {
         return PathBuf::from(".");
@@ -216,7 +216,7 @@ pub(super) fn shown(path: &[u8]) -> PathBuf {
 }
 
 /// Joins a directory's path and a name in it.
-pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     if dir.is_empty() {
         return name.to_vec();
     }
@@ -228,17 +228,17 @@ pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// The other way: directory and name.
-pub(super) fn part(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn part(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (&[], path),
     }
 }
 
-pub(super) fn failed(operation: &'static str, path: &[u8]) -> impl FnOnce(Errno) -> Error {
+pub(crate) fn failed(operation: &'static str, path: &[u8]) -> impl FnOnce(Errno) -> Error {
     Error::os(operation, shown(path))
 }
 
-pub(super) fn failed_io(operation: &'static str, path: &[u8]) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn failed_io(operation: &'static str, path: &[u8]) -> impl FnOnce(io::Error) -> Error {
     Error::io(operation, shown(path))
 }

@@ -1,6 +1,6 @@
 //! Capture: walk, take what the index says is unchanged, store the rest, then write the manifest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -10,11 +10,12 @@ use rustix::io::Errno;
 use super::beneath::{self, Facts, Xattrs, failed, join, moved, shown};
 use super::content::{Content, Packer, Slot, Taken};
 use super::entries::ENTRY_BYTES;
-use super::entry::{Entry, Node, PATH_BYTES};
+use super::entry::{CAPTURED_PATH_BYTES, Entry, Node};
 use super::index::{Draft, Index, Known, is_racy};
 use super::spine::Spine;
 use crate::blob;
-use crate::chunk::Writer;
+use crate::chunk::{ChunkName, Writer};
+use crate::clock::wall_ns;
 use crate::cut::Cutter;
 use crate::manifest::{self, Content as ManifestContent, Segment, Source};
 use crate::{Artifacts, Error, KeySet, ManifestId};
@@ -28,6 +29,9 @@ use sync::Sync;
 /// Looks at a name that keeps changing its kind, and reads of a file that keeps being written.
 const TRIES: u32 = 4;
 
+/// How long chunks that an index knows are taken as wanted: a fraction of what a sweep waits at the least.
+const RENEWED_FOR: i128 = 900_000_000_000;
+
 /// Entries that may wait for an open pack.
 const PENDING: usize = 4096;
 
@@ -39,11 +43,13 @@ pub struct Captured {
     pub size_bytes: u64,
     /// Bytes of file content that the previous index did not know.
     pub changed_bytes: u64,
+    /// Bytes of files that were read: those of files that may have changed, whole.
+    pub read_bytes: u64,
     /// What the store grew by.
     pub stored_bytes: u64,
     /// The root and everything in it.
     pub entries: u64,
-    /// Sockets and device nodes, which are not kept.
+    /// Sockets, device nodes, and what lies deeper than 8 KiB of path, which are not kept.
     pub left_out: u64,
     /// For the next capture of the same directory.
     pub index: Index,
@@ -54,7 +60,7 @@ pub struct Captured {
 /// nevertheless, each file is some state of it and is read again next time.
 ///
 /// # Errors
-/// `Io`, `Store`, `Unstable`, `PathTooLong`, `FileTooLarge`. Nothing is left but chunks that nobody names.
+/// `Io`, `Store`, `Unstable`, `FileTooLarge`, `Abandoned`. Nothing is left but chunks that nobody names.
 pub fn capture(
     artifacts: &Artifacts,
     keys: &KeySet,
@@ -62,10 +68,37 @@ pub fn capture(
     previous: Option<&Index>,
 ) -> Result<Captured, Error> {
     let root = beneath::open_dir(root.as_fd(), b"").map_err(failed("open", b""))?;
-    let trusted = beneath::keeps_change_times(&root).map_err(failed("stat", b""))?;
+    let previous = previous.and_then(|index| index.under(keys));
+    match capture_from(artifacts, keys, root.as_fd(), previous) {
+        // What the index knows has been swept since: it is read again.
+        Err(Error::NotFound { .. }) if previous.is_some() => {
+            capture_from(artifacts, keys, root.as_fd(), None)
+        }
+        captured => captured,
+    }
+}
+
+/// # Errors
+/// As [`capture`]; `NotFound` if a chunk that the index knows does not exist any more.
+fn capture_from(
+    artifacts: &Artifacts,
+    keys: &KeySet,
+    root: BorrowedFd<'_>,
+    previous: Option<&Index>,
+) -> Result<Captured, Error> {
+    let trusted = beneath::keeps_change_times(root).map_err(failed("stat", b""))?;
+    let now = wall_ns();
+    // Chunks that nobody refers to are kept for a while after they were last wanted, so what is taken from the index
+    // unread is wanted again from time to time.
+    let renewed_at = previous
+        .map(Index::renewed_at)
+        .filter(|at| (0..RENEWED_FOR).contains(&(now - at)));
     let mut capture = Capture {
+        artifacts,
         trusted,
-        previous: previous.and_then(|index| index.under(keys)),
+        previous,
+        renewing: renewed_at.is_none(),
+        renew: HashSet::new(),
         stored: None,
         writer: Writer::new(artifacts, keys),
         packer: Packer::new(),
@@ -73,21 +106,26 @@ pub fn capture(
         segments: Vec::new(),
         pending: Vec::new(),
         linked: HashMap::new(),
-        draft: Draft::new(keys),
+        draft: Draft::new(keys, renewed_at.unwrap_or(now)),
         sync: Sync::default(),
         size_bytes: 0,
         changed_bytes: 0,
+        read_bytes: 0,
         entries: 0,
         left_out: 0,
     };
-    capture.walk(root.as_fd())?;
-    capture.finish(artifacts)
+    capture.walk(root)?;
+    capture.finish()
 }
 
 struct Capture<'a> {
+    artifacts: &'a Artifacts,
     /// Whether an unchanged change time says that nothing changed; else everything is read each time.
     trusted: bool,
     previous: Option<&'a Index>,
+    /// Whether chunks that are taken from the index are to be wanted again, and which.
+    renewing: bool,
+    renew: HashSet<ChunkName>,
     /// What the previous index knows by content; made when the first file must be read.
     stored: Option<Stored>,
     writer: Writer<'a>,
@@ -102,6 +140,7 @@ struct Capture<'a> {
     sync: Sync,
     size_bytes: u64,
     changed_bytes: u64,
+    read_bytes: u64,
     entries: u64,
     left_out: u64,
 }
@@ -134,11 +173,11 @@ impl Capture<'_> {
                 continue;
             };
             let path = join(&level.path, &name);
-            if path.len() > PATH_BYTES {
-                return Err(Error::PathTooLong {
-                    length: path.len(),
-                    limit: PATH_BYTES,
-                });
+            self.artifacts.watch().entry()?;
+            if path.len() > CAPTURED_PATH_BYTES {
+                // No program reaches it by its path, and to fail here would keep everything else from being captured.
+                self.left_out += 1;
+                continue;
             }
             let dir = match level.dir(root) {
                 Ok(dir) => dir,
@@ -234,6 +273,7 @@ impl Capture<'_> {
         }
         if let Some(known) = self.previous.and_then(|index| index.unchanged(&facts)) {
             let known = known.clone();
+            self.reuse(&known.content);
             return self.push_file(path, &facts, None, known).map(Ok);
         }
         let mut file = match beneath::open_file(dir, name) {
@@ -254,7 +294,10 @@ impl Capture<'_> {
                 .map(Ok);
         }
         let (content, slot) = match taken {
-            Taken::Stored(content) => (content, None),
+            Taken::Stored(content) => {
+                self.reuse(&content);
+                (content, None)
+            }
             Taken::Packed(slot) => (Content::default(), Some(slot)),
         };
         self.count_changed(&content, slot);
@@ -289,6 +332,7 @@ impl Capture<'_> {
             let taken = self
                 .packer
                 .store(&mut self.writer, (&mut *file, path), &facts, known)?;
+            self.read_bytes += facts.size.min(facts.blocks.saturating_mul(512));
             let xattrs = beneath::xattrs(&*file).map_err(failed("read attributes of", path))?;
             let after = beneath::look_at(&*file).map_err(failed("stat", path))?;
             let steady = after.ctime == facts.ctime && after.size == facts.size;
@@ -318,6 +362,18 @@ impl Capture<'_> {
             self.linked.insert(facts.ino, path.to_vec());
         }
         link
+    }
+
+    /// Notes chunks that this capture may not have stored itself.
+    fn reuse(&mut self, content: &Content) {
+        if !self.renewing {
+            return;
+        }
+        for segment in &content.segments {
+            if let Source::Chunk { chunk, .. } = segment.source {
+                self.renew.insert(chunk.name);
+            }
+        }
     }
 
     fn count_changed(&mut self, content: &Content, slot: Option<Slot>) {
@@ -413,16 +469,25 @@ impl Capture<'_> {
             .feed(&encoded, |piece| store_piece(writer, segments, piece))
     }
 
-    fn finish(mut self, artifacts: &Artifacts) -> Result<Captured, Error> {
+    fn finish(mut self) -> Result<Captured, Error> {
         self.close_pack()?;
+        for chunk in std::mem::take(&mut self.renew) {
+            self.writer.renew(chunk)?;
+        }
         let (writer, segments) = (&mut self.writer, &mut self.segments);
         self.manifest
             .finish(|piece| store_piece(writer, segments, piece))?;
-        let written = blob::commit(artifacts, self.writer, self.segments, ManifestContent::Tree)?;
+        let written = blob::commit(
+            self.artifacts,
+            self.writer,
+            self.segments,
+            ManifestContent::Tree,
+        )?;
         Ok(Captured {
             id: written.id,
             size_bytes: self.size_bytes,
             changed_bytes: self.changed_bytes,
+            read_bytes: self.read_bytes,
             stored_bytes: written.stored_bytes,
             entries: self.entries,
             left_out: self.left_out,
@@ -434,7 +499,7 @@ impl Capture<'_> {
 /// What came of a visit: an inner error means that the name is something else by now.
 type Visit = Result<Result<(), Errno>, Error>;
 
-fn store_piece(
+pub(crate) fn store_piece(
     writer: &mut Writer<'_>,
     segments: &mut Vec<Segment>,
     piece: &[u8],

@@ -18,7 +18,7 @@ use crate::manifest::{self, Segment, Source};
 use crate::{Error, KeySet, blob};
 
 /// Files up to this size are packed.
-pub(super) const SMALL: u64 = 64 << 10;
+pub(crate) const SMALL: u64 = 64 << 10;
 /// A pack ends at this size at the latest.
 const PACK_BYTES: usize = 512 << 10;
 /// A pack ends after one file in 32.
@@ -29,7 +29,7 @@ const PACK_ENDS_BELOW: u8 = 8;
 pub struct Content {
     pub(crate) segments: Vec<Segment>,
     /// Of small files: a keyed hash of all bytes, as packs differ while contents do not.
-    pub(super) digest: Option<[u8; 32]>,
+    pub(crate) digest: Option<[u8; 32]>,
 }
 
 impl Content {
@@ -39,7 +39,7 @@ impl Content {
     }
 
     /// Whether both hold the same bytes, as far as can be told without reading them.
-    pub(super) fn same_bytes(&self, other: &Self) -> bool {
+    pub(crate) fn same_bytes(&self, other: &Self) -> bool {
         match (self.digest, other.digest) {
             (Some(one), Some(other)) => one == other,
             _ => self.segments == other.segments,
@@ -47,15 +47,47 @@ impl Content {
     }
 
     /// Of a small file: chunk and offset. Orders places, for a choice that is always the same.
-    pub(super) fn place(&self) -> Option<(ChunkName, u32)> {
+    pub(crate) fn place(&self) -> Option<(ChunkName, u32)> {
         match self.segments.first()?.source {
             Source::Chunk { chunk, offset } => Some((chunk.name, offset)),
             Source::Zeros => None,
         }
     }
 
+    /// A large file, or one with holes.
+    pub(super) fn of_segments(segments: Vec<Segment>) -> Self {
+        Self {
+            segments,
+            digest: None,
+        }
+    }
+
+    /// The bytes from `offset` on.
+    pub(crate) fn behind(&self, offset: u64) -> Self {
+        Self {
+            segments: manifest::from_offset(&self.segments, offset),
+            digest: None,
+        }
+    }
+
+    /// Tells contents apart without reading them.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        if let Some(digest) = self.digest {
+            return digest;
+        }
+        let mut hasher = blake3::Hasher::new();
+        for segment in &self.segments {
+            hasher.update(&segment.len.to_le_bytes());
+            if let Source::Chunk { chunk, offset } = segment.source {
+                hasher.update(chunk.name.as_bytes());
+                hasher.update(&offset.to_le_bytes());
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
+
     /// A small file whose bytes are all zero, or that has none.
-    fn zeros(len: u64, digest: [u8; 32]) -> Self {
+    pub(crate) fn zeros(len: u64, digest: [u8; 32]) -> Self {
         let mut segments = Vec::new();
         manifest::push(
             &mut segments,
@@ -72,7 +104,7 @@ impl Content {
 }
 
 /// The bytes of a file as [`Packer::store`] took them.
-pub(super) enum Taken {
+pub(crate) enum Taken {
     Stored(Content),
     /// In the open pack; its chunk is known when the pack is closed.
     Packed(Slot),
@@ -80,14 +112,14 @@ pub(super) enum Taken {
 
 /// A place in the open pack.
 #[derive(Clone, Copy)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     offset: u32,
     len: u64,
-    pub(super) digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 impl Slot {
-    pub(super) fn content(self, pack: ChunkRef) -> Content {
+    pub(crate) fn content(self, pack: ChunkRef) -> Content {
         let source = Source::Chunk {
             chunk: pack,
             offset: self.offset,
@@ -101,13 +133,13 @@ impl Slot {
         }
     }
 
-    pub(super) fn len(self) -> u64 {
+    pub(crate) fn len(self) -> u64 {
         self.len
     }
 }
 
 /// Turns files into chunks.
-pub(super) struct Packer {
+pub(crate) struct Packer {
     cutter: Cutter,
     pack: Vec<u8>,
     /// What the open pack holds: the same bytes are packed once, whoever has them.
@@ -116,7 +148,7 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             cutter: Cutter::new(),
             pack: Vec::new(),
@@ -126,7 +158,7 @@ impl Packer {
     }
 
     /// Reads `file`, which `facts` describe. `known` is asked for small files whose bytes are stored already.
-    pub(super) fn store(
+    pub(crate) fn store(
         &mut self,
         writer: &mut Writer<'_>,
         (file, path): (&mut File, &[u8]),
@@ -142,6 +174,32 @@ impl Packer {
         file.take(facts.size)
             .read_to_end(&mut bytes)
             .map_err(failed_io("read", path))?;
+        self.store_small(writer, bytes, known)
+    }
+
+    /// Reads everything that `source` gives.
+    pub(super) fn store_read(
+        &mut self,
+        writer: &mut Writer<'_>,
+        mut source: impl Read,
+    ) -> Result<Taken, Error> {
+        let mut head = Vec::new();
+        source.by_ref().take(SMALL + 1).read_to_end(&mut head)?;
+        if head.len() as u64 <= SMALL {
+            return self.store_small(writer, head, |_| None);
+        }
+        let mut segments = Vec::new();
+        let whole = head.as_slice().chain(source);
+        blob::cut_into(&mut self.cutter, writer, whole, &mut segments)?;
+        Ok(Taken::Stored(Content::of_segments(segments)))
+    }
+
+    fn store_small(
+        &mut self,
+        writer: &Writer<'_>,
+        mut bytes: Vec<u8>,
+        known: impl FnOnce(&[u8; 32]) -> Option<Content>,
+    ) -> Result<Taken, Error> {
         let (len, digest) = (bytes.len() as u64, digest(writer.keys(), &bytes));
         if is_zero(&bytes) {
             return Ok(Taken::Stored(Content::zeros(len, digest)));
@@ -165,12 +223,12 @@ impl Packer {
     }
 
     /// Whether the pack should be closed before the next file.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
     /// Stores the open pack; `None` if it is empty.
-    pub(super) fn close(&mut self, writer: &mut Writer<'_>) -> Result<Option<ChunkRef>, Error> {
+    pub(crate) fn close(&mut self, writer: &mut Writer<'_>) -> Result<Option<ChunkRef>, Error> {
         self.full = false;
         self.slots.clear();
         if self.pack.is_empty() {
@@ -213,15 +271,12 @@ impl Packer {
             })?;
             at = data.end;
         }
-        Ok(Content {
-            segments,
-            digest: None,
-        })
+        Ok(Content::of_segments(segments))
     }
 }
 
 /// The keyed hash by which small files are compared.
-pub(super) fn digest(keys: &KeySet, bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn digest(keys: &KeySet, bytes: &[u8]) -> [u8; 32] {
     keys.chunk_name(bytes)
 }
 

@@ -5,11 +5,11 @@ use std::io::Read;
 use super::content::Content;
 use super::entry::Entry;
 use crate::blob::Reader;
-use crate::manifest::{Content as ManifestContent, Manifest};
+use crate::manifest::{self, Content as ManifestContent, Manifest, Segment};
 use crate::{Artifacts, Error, KeySet, ManifestId};
 
 /// Longest entry: a path, 64 KiB of attribute names with their values, and the segments of a very large file.
-pub(super) const ENTRY_BYTES: u64 = 64 << 20;
+pub(crate) const ENTRY_BYTES: u64 = 64 << 20;
 
 /// The entries of a tree, in order.
 pub struct Entries {
@@ -18,6 +18,8 @@ pub struct Entries {
     /// The directory path and name of the last entry, to check the order.
     last: Option<Vec<u8>>,
     failed: bool,
+    /// Of the next entry, in the tree's bytes.
+    position: u64,
 }
 
 /// Opens the tree `id` for reading entry by entry.
@@ -34,7 +36,31 @@ pub fn read(artifacts: &Artifacts, keys: &KeySet, id: ManifestId) -> Result<Entr
         source: Reader::new(artifacts, keys, manifest),
         last: None,
         failed: false,
+        position: 0,
     })
+}
+
+/// Opens a tree at an entry that [`Entries::position`] named before.
+pub(crate) fn read_at(
+    artifacts: &Artifacts,
+    keys: &KeySet,
+    id: ManifestId,
+    segments: &[Segment],
+    position: u64,
+) -> Entries {
+    let segments = manifest::from_offset(segments, position);
+    let rest = Manifest {
+        content: ManifestContent::Tree,
+        size: manifest::total(&segments).unwrap_or(u64::MAX),
+        segments,
+    };
+    Entries {
+        id,
+        source: Reader::new(artifacts, keys, rest),
+        last: None,
+        failed: false,
+        position,
+    }
 }
 
 /// Opens the content of a file of a tree.
@@ -63,7 +89,7 @@ impl Iterator for Entries {
 
 impl Entries {
     fn decode_next(&mut self) -> Result<Option<Entry>, Error> {
-        let Some(length) = self.read_length()? else {
+        let Some((length, prefix)) = self.read_length()? else {
             return Ok(None);
         };
         let mut bytes = Vec::new();
@@ -73,16 +99,23 @@ impl Entries {
             return Err(corrupt(self.id, "it ends within an entry"));
         }
         let entry = Entry::decode(&bytes).map_err(|reason| corrupt(self.id, reason))?;
-        if !follows(self.last.as_deref(), &entry.path) {
+        let first = self.last.is_none() && self.position > 0;
+        if !first && !follows(self.last.as_deref(), &entry.path) {
             return Err(corrupt(self.id, "its entries are out of order"));
         }
         self.last = Some(entry.path.clone());
+        self.position += prefix + length;
         Ok(Some(entry))
     }
 
-    /// A varint of at most five bytes; `None` at the end.
-    fn read_length(&mut self) -> Result<Option<u64>, Error> {
-        let mut length = 0;
+    /// Where the next entry begins in the tree's bytes.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// A varint of at most five bytes, and how many they were; `None` at the end.
+    fn read_length(&mut self) -> Result<Option<(u64, u64)>, Error> {
+        let mut length: u64 = 0;
         for shift in (0..35).step_by(7) {
             let mut byte = [0];
             if self.source.read(&mut byte).map_err(into_error)? == 0 {
@@ -95,7 +128,7 @@ impl Entries {
             length |= u64::from(byte[0] & 0x7f) << shift;
             if byte[0] & 0x80 == 0 {
                 return if length <= ENTRY_BYTES {
-                    Ok(Some(length))
+                    Ok(Some((length, shift / 7 + 1)))
                 } else {
                     Err(corrupt(self.id, "an entry is over the size limit"))
                 };
@@ -130,7 +163,7 @@ fn follows(last: Option<&[u8]>, next: &[u8]) -> bool {
     }
 }
 
-pub(super) fn corrupt(id: ManifestId, reason: &'static str) -> Error {
+pub(crate) fn corrupt(id: ManifestId, reason: &'static str) -> Error {
     Error::Corrupt {
         what: "tree",
         name: id.to_string(),

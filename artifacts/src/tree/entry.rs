@@ -7,8 +7,11 @@ use super::beneath::Xattrs;
 use super::content::Content;
 use crate::manifest::{self, WireSegment};
 
-/// Longest path from the root.
-pub(super) const PATH_BYTES: usize = 32 << 10;
+/// Longest path from the root that a manifest may hold.
+pub(crate) const PATH_BYTES: usize = 32 << 10;
+/// Longest path that is captured: twice what a program can name. A walk holds the paths of all directories above it, so
+/// this bounds what a tree that is made only of depth takes of the host's memory.
+pub(super) const CAPTURED_PATH_BYTES: usize = 8 << 10;
 
 /// A point in time as file systems keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -79,7 +82,7 @@ struct Wire {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(super) struct WireXattr {
+pub(crate) struct WireXattr {
     #[prost(bytes = "vec", tag = "1")]
     name: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -87,7 +90,7 @@ pub(super) struct WireXattr {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct WireContent {
+pub(crate) struct WireContent {
     #[prost(message, repeated, tag = "1")]
     segments: Vec<WireSegment>,
     #[prost(bytes = "vec", tag = "2")]
@@ -101,7 +104,7 @@ const FIFO: u32 = 4;
 const HARD_LINK: u32 = 5;
 
 impl Stamp {
-    pub(super) fn new(seconds: impl TryInto<i64>, nanoseconds: impl TryInto<u32>) -> Self {
+    pub(crate) fn new(seconds: impl TryInto<i64>, nanoseconds: impl TryInto<u32>) -> Self {
         Self {
             seconds: seconds.try_into().unwrap_or(0),
             nanoseconds: nanoseconds.try_into().unwrap_or(0),
@@ -109,14 +112,14 @@ impl Stamp {
     }
 
     /// Nanoseconds since the epoch.
-    pub(super) fn nanos(self) -> i128 {
+    pub(crate) fn nanos(self) -> i128 {
         i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
     }
 }
 
 impl Entry {
     /// The wire form with its length.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let (kind, target, content, linked) = match &self.node {
             Node::Directory => (DIRECTORY, Vec::new(), None, false),
             Node::File { content, linked } => (FILE, Vec::new(), Some(content.into()), *linked),
@@ -140,7 +143,7 @@ impl Entry {
         .encode_length_delimited_to_vec()
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
         let wire = Wire::decode(bytes).map_err(|_| "an entry does not decode")?;
         let node = match wire.kind {
             DIRECTORY => Node::Directory,
@@ -199,7 +202,7 @@ impl From<&Content> for WireContent {
 }
 
 impl WireContent {
-    pub(super) fn decode(self) -> Result<Content, &'static str> {
+    pub(crate) fn decode(self) -> Result<Content, &'static str> {
         let segments = self
             .segments
             .iter()
@@ -219,7 +222,7 @@ impl WireContent {
     }
 }
 
-pub(super) fn encode_xattrs(xattrs: &Xattrs) -> Vec<WireXattr> {
+pub(crate) fn encode_xattrs(xattrs: &Xattrs) -> Vec<WireXattr> {
     xattrs
         .iter()
         .map(|(name, value)| WireXattr {
@@ -229,7 +232,7 @@ pub(super) fn encode_xattrs(xattrs: &Xattrs) -> Vec<WireXattr> {
         .collect()
 }
 
-pub(super) fn decode_xattrs(xattrs: Vec<WireXattr>) -> Xattrs {
+pub(crate) fn decode_xattrs(xattrs: Vec<WireXattr>) -> Xattrs {
     xattrs
         .into_iter()
         .map(|xattr| (xattr.name, xattr.value))

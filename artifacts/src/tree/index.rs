@@ -26,6 +26,8 @@ pub struct Index {
     tree: ManifestId,
     /// Tells key sets apart: content under other keys is of no use.
     keys: [u8; 8],
+    /// When every chunk that it knows was last known to be there, and wanted: nanoseconds since the epoch.
+    renewed_at: i128,
     /// By inode.
     files: HashMap<u64, Known>,
 }
@@ -42,6 +44,7 @@ pub(super) struct Known {
 /// An index in the making.
 pub(super) struct Draft {
     keys: [u8; 8],
+    renewed_at: i128,
     files: HashMap<u64, Known>,
 }
 
@@ -53,6 +56,9 @@ struct Wire {
     keys: Vec<u8>,
     #[prost(message, repeated, tag = "3")]
     files: Vec<WireFile>,
+    /// Milliseconds since the epoch.
+    #[prost(uint64, tag = "4")]
+    renewed_at: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -77,9 +83,10 @@ pub(super) fn is_racy(ctime: Stamp, looked_ns: i128) -> bool {
 }
 
 impl Draft {
-    pub(super) fn new(keys: &KeySet) -> Self {
+    pub(super) fn new(keys: &KeySet, renewed_at: i128) -> Self {
         Self {
             keys: fingerprint(keys),
+            renewed_at,
             files: HashMap::new(),
         }
     }
@@ -103,6 +110,7 @@ impl Draft {
         Index {
             tree,
             keys: self.keys,
+            renewed_at: self.renewed_at,
             files: self.files,
         }
     }
@@ -113,6 +121,18 @@ impl Index {
     #[must_use]
     pub fn tree(&self) -> ManifestId {
         self.tree
+    }
+
+    pub(super) fn renewed_at(&self) -> i128 {
+        self.renewed_at
+    }
+
+    /// The index as it is when its last capture lies further back.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn aged(mut self, by: std::time::Duration) -> Self {
+        self.renewed_at -= i128::try_from(by.as_nanos()).unwrap_or(i128::MAX);
+        self
     }
 
     /// This index, if it was made under `keys`.
@@ -144,6 +164,7 @@ impl Index {
         let wire = Wire {
             tree: self.tree.to_string(),
             keys: self.keys.to_vec(),
+            renewed_at: u64::try_from(self.renewed_at / 1_000_000).unwrap_or(0),
             files: self
                 .files
                 .iter()
@@ -196,6 +217,7 @@ impl Index {
         Some(Self {
             tree: wire.tree.parse().ok()?,
             keys: wire.keys.try_into().ok()?,
+            renewed_at: i128::from(wire.renewed_at) * 1_000_000,
             files,
         })
     }

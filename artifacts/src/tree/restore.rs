@@ -14,14 +14,19 @@ use super::entry::{Entry, Node};
 use super::index::{Draft, Index};
 use super::spine::{Level, Spine};
 use crate::clock::wall_ns;
+use crate::watch::Watch;
 use crate::{Artifacts, Error, KeySet, ManifestId};
 
 mod attributes;
 mod chunks;
 mod place;
+mod remove;
 
 use chunks::Chunks;
 use place::{Place, Placed};
+use remove::remove;
+
+pub use remove::empty;
 
 /// Files synced one by one; more, and the whole file system is, once.
 const SYNCED_ONE_BY_ONE: usize = 32;
@@ -73,13 +78,15 @@ fn follow(
 ) -> Result<Index, Error> {
     let mut restore = Restore {
         id,
+        watch: artifacts.watch(),
         spine: Spine::new(root.as_fd()),
         place: Place {
             keys,
             known: known.and_then(|index| index.under(keys)),
             chunks: Chunks::new(artifacts, keys),
         },
-        draft: Draft::new(keys),
+        // The tree may be old, and what is there already was not read.
+        draft: Draft::new(keys, 0),
         taken: HashSet::new(),
         linked: HashMap::new(),
         unsynced: Unsynced::Few(Vec::new()),
@@ -90,6 +97,7 @@ fn follow(
 
 struct Restore<'r, 'a> {
     id: ManifestId,
+    watch: &'a Watch,
     spine: Spine<'r, Existing>,
     place: Place<'a>,
     draft: Draft,
@@ -125,6 +133,7 @@ impl Unsynced {
 impl Restore<'_, '_> {
     fn entries(&mut self, entries: Entries) -> Result<(), Error> {
         for entry in entries {
+            self.watch.entry()?;
             let entry = entry?;
             if entry.path.is_empty() {
                 self.enter_root(entry)?;
@@ -169,7 +178,7 @@ impl Restore<'_, '_> {
             if there.as_slice() == name {
                 exists = true;
             } else {
-                remove(level, root, &there)?;
+                remove_from(level, root, &there)?;
             }
         }
         let dir = level
@@ -195,7 +204,7 @@ impl Restore<'_, '_> {
         let facts = match facts {
             Some(facts) if facts.kind == wanted && !self.taken.contains(&facts.ino) => Some(facts),
             Some(_) => {
-                remove(level, root, name)?;
+                remove_from(level, root, name)?;
                 None
             }
             None => None,
@@ -247,7 +256,7 @@ impl Restore<'_, '_> {
         };
         let (_, name) = part(&entry.path);
         if facts.is_some() {
-            remove(level, root, name)?;
+            remove_from(level, root, name)?;
         }
         let (from_path, from_name) = part(of);
         let from = beneath::open_dir(root, from_path).map_err(failed("open", from_path))?;
@@ -276,7 +285,7 @@ impl Restore<'_, '_> {
             return Ok(());
         };
         for name in std::mem::take(&mut level.state.names) {
-            remove(&mut level, root, &name)?;
+            remove_from(&mut level, root, &name)?;
         }
         let (path, dir, state) = level.into_parts(root)?;
         if attributes::apply(dir.as_fd(), &state.entry, &path)? {
@@ -301,45 +310,13 @@ impl Restore<'_, '_> {
     }
 }
 
-/// Removes a name with everything beneath it, following nothing.
-fn remove(level: &mut Level<Existing>, root: BorrowedFd<'_>, name: &[u8]) -> Result<(), Error> {
-    let path = beneath::join(&level.path, name);
-    let dir = level.dir(root).map_err(failed("open", &path))?;
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(error) => return Err(failed("remove", &path)(error)),
-    }
-    let child = place::open_for_change(dir, name).map_err(failed("open", &path))?;
-    let mut spine = Spine::new(root);
-    let names = beneath::names(child.as_fd()).map_err(failed("list", &path))?;
-    spine.push(path, child, names);
-    while let Some(inner) = spine.top() {
-        let Some(inner_name) = inner.state.pop() else {
-            spine.pop();
-            continue;
-        };
-        let inner_path = beneath::join(&inner.path, &inner_name);
-        let inner_dir = inner.dir(root).map_err(failed("open", &inner_path))?;
-        match rustix::fs::unlinkat(inner_dir, inner_name.as_slice(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => continue,
-            Err(Errno::ISDIR | Errno::PERM) => {}
-            Err(error) => return Err(failed("remove", &inner_path)(error)),
-        }
-        match rustix::fs::unlinkat(inner_dir, inner_name.as_slice(), AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => continue,
-            Err(Errno::NOTEMPTY) => {}
-            Err(error) => return Err(failed("remove", &inner_path)(error)),
-        }
-        // Descend, and come back to the directory itself when it is empty.
-        let child =
-            place::open_for_change(inner_dir, &inner_name).map_err(failed("open", &inner_path))?;
-        let names = beneath::names(child.as_fd()).map_err(failed("list", &inner_path))?;
-        inner.state.push(inner_name);
-        spine.push(inner_path, child, names);
-    }
+fn remove_from(
+    level: &mut Level<Existing>,
+    root: BorrowedFd<'_>,
+    name: &[u8],
+) -> Result<(), Error> {
     let dir = level.dir(root).map_err(failed("open", name))?;
-    rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR).map_err(failed("remove", name))
+    remove(dir, name)
 }
 
 /// Mode bits as the kernel takes them.

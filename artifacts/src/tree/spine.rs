@@ -11,26 +11,26 @@ use crate::Error;
 /// Directories held open, counted from the deepest.
 const OPEN: usize = 48;
 
-pub(super) struct Spine<'r, T> {
+pub(crate) struct Spine<'r, T> {
     root: BorrowedFd<'r>,
     levels: Vec<Level<T>>,
 }
 
-pub(super) struct Level<T> {
-    pub(super) path: Vec<u8>,
+pub(crate) struct Level<T> {
+    pub(crate) path: Vec<u8>,
     dir: Option<OwnedFd>,
-    pub(super) state: T,
+    pub(crate) state: T,
 }
 
 impl<'r, T> Spine<'r, T> {
-    pub(super) fn new(root: BorrowedFd<'r>) -> Self {
+    pub(crate) fn new(root: BorrowedFd<'r>) -> Self {
         Self {
             root,
             levels: Vec::new(),
         }
     }
 
-    pub(super) fn push(&mut self, path: Vec<u8>, dir: OwnedFd, state: T) {
+    pub(crate) fn push(&mut self, path: Vec<u8>, dir: OwnedFd, state: T) {
         if let Some(shut) = self.levels.len().checked_sub(OPEN) {
             self.levels[shut].dir = None;
         }
@@ -41,22 +41,22 @@ impl<'r, T> Spine<'r, T> {
         });
     }
 
-    pub(super) fn pop(&mut self) -> Option<Level<T>> {
+    pub(crate) fn pop(&mut self) -> Option<Level<T>> {
         self.levels.pop()
     }
 
-    pub(super) fn top(&mut self) -> Option<&mut Level<T>> {
+    pub(crate) fn top(&mut self) -> Option<&mut Level<T>> {
         self.levels.last_mut()
     }
 
-    pub(super) fn root(&self) -> BorrowedFd<'r> {
+    pub(crate) fn root(&self) -> BorrowedFd<'r> {
         self.root
     }
 }
 
 impl<T> Level<T> {
     /// The directory, opened again if it was shut to save descriptors.
-    pub(super) fn dir(&mut self, root: BorrowedFd<'_>) -> Result<BorrowedFd<'_>, Errno> {
+    pub(crate) fn dir(&mut self, root: BorrowedFd<'_>) -> Result<BorrowedFd<'_>, Errno> {
         if self.dir.is_none() {
             self.dir = Some(beneath::open_dir(root, &self.path)?);
         }
@@ -64,7 +64,7 @@ impl<T> Level<T> {
     }
 
     /// Path, directory and state, at the end of the directory's turn.
-    pub(super) fn into_parts(
+    pub(crate) fn into_parts(
         mut self,
         root: BorrowedFd<'_>,
     ) -> Result<(Vec<u8>, OwnedFd, T), Error> {

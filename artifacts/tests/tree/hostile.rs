@@ -199,3 +199,83 @@ fn files_that_vanish_and_grow_do_not_stop_a_capture() {
         crate::snapshot::assert_same(&world.tree(), &made);
     });
 }
+
+/// Makes a chain of directories that is deeper than any path, from the inside.
+fn make_depth(at: &Path, levels: usize) {
+    let name = "d".repeat(20);
+    let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::RDONLY;
+    let mut dir = rustix::fs::open(at, flags, Mode::empty()).unwrap();
+    for _ in 0..levels {
+        rustix::fs::mkdirat(&dir, name.as_str(), Mode::RWXU).unwrap();
+        dir = rustix::fs::openat(&dir, name.as_str(), flags, Mode::empty()).unwrap();
+    }
+    rustix::fs::openat(
+        &dir,
+        "deepest",
+        rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY,
+        Mode::RWXU,
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_tree_of_depth_alone_is_captured_as_far_as_paths_go_and_put_back_whole() {
+    let world = World::new();
+    world.write("kept", "kept");
+    let before = world.capture(None);
+    make_depth(&world.tree(), 2_000);
+    let captured = world.capture(None);
+    assert_eq!(captured.left_out, 1);
+    assert!(
+        (300..500).contains(&captured.entries),
+        "{}",
+        captured.entries
+    );
+    // What cannot be captured can be removed.
+    tree::restore(
+        &world.artifacts,
+        &world.keys,
+        before.id,
+        open(&world.tree()),
+        None,
+    )
+    .unwrap();
+    let left: Vec<_> = fs::read_dir(world.tree())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["kept"]);
+
+    make_depth(&world.tree(), 300);
+    fs::create_dir(world.tree().join(".helmr-removed-0")).unwrap();
+    tree::empty(open(&world.tree())).unwrap();
+    assert_eq!(fs::read_dir(world.tree()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_is_written_without_end_is_captured_in_some_state_of_it() {
+    let world = World::new();
+    let victim = world.write("victim", noise(3 << 20, 1));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut round = 2;
+            while !stop.load(Ordering::Relaxed) {
+                // In place, so that its change time moves and its name does not.
+                let bytes = noise(64 << 10, round);
+                let file = fs::File::options().write(true).open(&victim).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 1 << 20).unwrap();
+                round += 1;
+            }
+        });
+        let stopping = StopOnDrop(&stop);
+        let first = world.capture(None);
+        let second = world.capture(Some(&first.index));
+        assert_eq!((first.size_bytes, second.size_bytes), (3 << 20, 3 << 20));
+        drop(stopping);
+        writer.join().unwrap();
+        let last = world.capture(Some(&second.index));
+        let (made, _) = world.materialize(last.id);
+        crate::snapshot::assert_same(&world.tree(), &made);
+    });
+}

@@ -1,6 +1,8 @@
 //! Workspaces and their versions.
 
-use helmr_api::http::workspaces::{Materialization, Version, Workspace, WorkspaceState};
+use helmr_api::http::workspaces::{
+    Connection, ForkAnswer, Materialization, Version, Workspace, WorkspaceState,
+};
 
 use super::{ago, told, when, word};
 use crate::moment::size;
@@ -51,6 +53,10 @@ pub(crate) fn one(workspace: &Workspace, style: Style) -> String {
         .maybe("external id", workspace.external_id.as_deref())
         .line("state", word(&workspace.state))
         .maybe("held up", workspace.placement_reason.as_deref())
+        .maybe(
+            "machine asked for",
+            workspace.machine_requested_at.map(when),
+        )
         .line("sandbox", sandbox(workspace))
         .line("mount path", &workspace.mount_path)
         .maybe(
@@ -73,6 +79,58 @@ pub(crate) fn one(workspace: &Workspace, style: Style) -> String {
         None => properties.line("machine", "none yet"),
     }
     .render(style)
+}
+
+/// How a workspace with a live machine is reached.
+pub(crate) fn connection(connection: &Connection, style: Style) -> String {
+    Properties::new()
+        .line("workspace", connection.workspace_id.to_string())
+        .line("materialization", connection.materialization_id.to_string())
+        .line("machine", "live")
+        .line("stays for", connection.stays_for.0.to_string())
+        .line("mount path", &connection.mount_path)
+        .line("execs", &connection.urls.execs)
+        .line("ptys", &connection.urls.ptys)
+        .line("files", &connection.urls.files)
+        .render(style)
+}
+
+/// A fork, and what it began with.
+pub(crate) fn fork(answer: &ForkAnswer, style: Style) -> String {
+    let ForkAnswer { workspace, fork } = answer;
+    let kind = if fork.live { "live" } else { "files" };
+    let mut text = Properties::new()
+        .line("workspace", workspace.id.to_string())
+        .maybe("external id", workspace.external_id.as_deref())
+        .line("forked from", fork.from_workspace_id.to_string())
+        .line("copied", kind)
+        .maybe("version", fork.from_version_id.map(|id| id.to_string()))
+        .line("size", size(workspace.size_bytes))
+        .render(style);
+    if !fork.sessions.is_empty() {
+        let mut table = Table::new(["SESSION", "RUN", "FORKED FROM"]);
+        for session in &fork.sessions {
+            table.row([
+                session.session_id.to_string(),
+                session
+                    .run_id
+                    .map(|run| run.to_string())
+                    .unwrap_or_default(),
+                session.from_session_id.to_string(),
+            ]);
+        }
+        text.push('\n');
+        text.push_str(&table.render(style));
+    }
+    if fork.memory_copied {
+        text.push_str("\nMemory was copied, with whatever secrets processes hold in it");
+        if !fork.secrets_copied.is_empty() {
+            text.push_str(": ");
+            text.push_str(&fork.secrets_copied.join(", "));
+        }
+        text.push_str(".\n");
+    }
+    text
 }
 
 fn with_machine(properties: Properties, machine: &Materialization) -> Properties {
@@ -102,8 +160,9 @@ pub(crate) fn choices(workspace: &Workspace, style: Style) -> String {
     text.push_str(&match workspace.state {
         WorkspaceState::RecoveryRequired => format!(
             "\nIt was live on a worker that is lost, and its files may be newer there than its last version.\n\
-             \n  wait                     do nothing: what is to run in it stays queued meanwhile\n  \
-             go on without the rest   helmr workspace recover {id} --from last-version\n"
+             \n  wait                     do nothing: when its worker returns, its files become the next version\n  \
+             go on without the rest   helmr workspace recover {id} --from last-version\n\
+             \nWhat is to run in it stays queued meanwhile. What the worker brings later is kept as a version beside.\n"
         ),
         WorkspaceState::Active | WorkspaceState::Archived | WorkspaceState::Deleted => {
             "\nIt needs no recovery.\n".to_owned()

@@ -39,6 +39,14 @@ impl Caller {
         self.environment.row.scope
     }
 
+    /// Whether a path names this caller's environment.
+    ///
+    /// # Errors
+    /// `scope_mismatch`.
+    pub(crate) fn check_environment(&self, named: &str) -> Result<(), ApiError> {
+        self.check_scope(None, Some(named))
+    }
+
     /// Whether a request that names a project or environment names this caller's.
     fn check_scope(
         &self,

@@ -110,9 +110,45 @@ fn api() -> OpenApiRouter<Control> {
         .routes(routes!(v1::execs::output::read_exec_stderr))
         .routes(routes!(v1::execs::stdin::write_exec_stdin))
         .routes(routes!(v1::execs::signal::signal_exec))
+        .routes(routes!(
+            v1::ptys::read::list_ptys,
+            v1::ptys::create::create_pty
+        ))
+        .routes(routes!(v1::ptys::read::get_pty))
+        .routes(routes!(v1::ptys::output::read_pty_output))
+        .routes(routes!(v1::ptys::input::write_pty_input))
+        .routes(routes!(v1::ptys::resize::resize_pty))
+        .routes(routes!(v1::ptys::resize::close_pty))
+        .routes(routes!(v1::ptys::attach::attach_pty))
+        .routes(routes!(v1::storage::get_storage))
+        .routes(routes!(v1::storage::sweep_storage))
+        .routes(routes!(
+            v1::storage::get_retention,
+            v1::storage::update_retention
+        ))
+        .routes(routes!(
+            v1::files::read::list_files,
+            v1::files::change::remove_file
+        ))
+        .routes(routes!(v1::files::read::stat_file))
+        .routes(routes!(
+            v1::files::read::read_file,
+            v1::files::write::write_file
+        ))
+        .routes(routes!(v1::files::write::append_file))
+        .routes(routes!(
+            v1::files::archive::download_files,
+            v1::files::archive::upload_files
+        ))
+        .routes(routes!(v1::files::find::glob_files))
+        .routes(routes!(v1::files::find::search_files))
+        .routes(routes!(v1::files::change::make_directory))
+        .routes(routes!(v1::files::change::move_file))
+        .routes(routes!(v1::files::change::change_mode))
         .routes(routes!(v1::uploads::find_missing_uploads))
         .routes(routes!(v1::uploads::upload))
         .routes(routes!(v1::workers::list_workers))
+        .routes(routes!(v1::quotas::get_quotas, v1::quotas::update_quotas))
         .routes(routes!(
             v1::workspaces::read::list_workspaces,
             v1::workspaces::create::create_workspace
@@ -123,9 +159,22 @@ fn api() -> OpenApiRouter<Control> {
             v1::workspaces::end::delete_workspace
         ))
         .routes(routes!(v1::workspaces::end::stop_workspace))
+        .routes(routes!(v1::workspaces::end::archive_workspace))
+        .routes(routes!(v1::workspaces::end::unarchive_workspace))
+        .routes(routes!(v1::workspaces::materialize::materialize_workspace))
+        .routes(routes!(v1::workspaces::materialize::connect_workspace))
+        .routes(routes!(v1::workspaces::fork::fork_workspace))
         .routes(routes!(v1::workspaces::recover::recover_workspace))
-        .routes(routes!(v1::workspaces::versions::list_workspace_versions))
-        .routes(routes!(v1::workspaces::versions::get_workspace_version))
+        .routes(routes!(
+            v1::versions::read::list_workspace_versions,
+            v1::versions::capture::capture_workspace
+        ))
+        .routes(routes!(v1::versions::read::get_workspace_version))
+        .routes(routes!(v1::versions::restore::restore_workspace))
+        .routes(routes!(v1::versions::diff::diff_workspace))
+        .routes(routes!(v1::versions::diff::diff_workspace_text))
+        .routes(routes!(v1::versions::archive::export_workspace_version))
+        .routes(routes!(v1::versions::archive::import_workspace_version))
 }
 
 /// Also for browsers of any origin: what is asked for is checked against the credential itself.

@@ -3,6 +3,8 @@
 mod caller;
 mod connect;
 mod execs;
+mod forks;
+mod holdings;
 mod machines;
 mod membership;
 mod runs;
@@ -19,6 +21,11 @@ pub(super) fn router() -> Router<Control> {
         .route("/worker/v1/register", post(membership::register))
         .route("/worker/v1/heartbeat", post(membership::heartbeat))
         .route("/worker/v1/connect", get(connect::connect))
+        .route("/worker/v1/holdings", post(holdings::ask))
+        .route(
+            "/worker/v1/workspaces/{workspace}/beside",
+            post(holdings::beside),
+        )
         .route("/worker/v1/machines/{workspace}/live", post(machines::live))
         .route(
             "/worker/v1/machines/{workspace}/parking",
@@ -48,6 +55,15 @@ pub(super) fn router() -> Router<Control> {
             "/worker/v1/machines/{workspace}/version",
             post(machines::version),
         )
+        .route(
+            "/worker/v1/machines/{workspace}/forked",
+            post(forks::forked),
+        )
+        .route(
+            "/worker/v1/machines/{workspace}/fork_failed",
+            post(forks::fork_failed),
+        )
+        .route("/worker/v1/forks/settle", post(forks::settle))
         .route("/worker/v1/runs/{run}/input", post(runs::input))
         .route("/worker/v1/runs/{run}/started", post(runs::started))
         .route("/worker/v1/runs/{run}/calls", post(runs::call))
@@ -58,6 +74,7 @@ pub(super) fn router() -> Router<Control> {
         .route("/worker/v1/execs/{exec}/output", post(execs::output))
         .route("/worker/v1/execs/{exec}/input", post(execs::input))
         .route("/worker/v1/execs/{exec}/taken", post(execs::taken))
+        .route("/worker/v1/execs/{exec}/rests", post(execs::rests))
         .route("/worker/v1/execs/{exec}/ended", post(execs::ended))
         .route("/worker/v1/seeds/find", post(seeds::find))
         .route("/worker/v1/seeds/put", post(seeds::put))

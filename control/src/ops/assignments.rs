@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use helmr_api::worker as wire;
 use helmr_domain::{Duration, Timestamp, wait};
+use helmr_store::forks::Order;
 use helmr_store::worker::{AssignedRun, Assignment, Origin, Want};
 
 use crate::{ApiError, Control};
@@ -19,6 +20,7 @@ pub(crate) async fn write(
     let environment = control.environment(assignment.scope.environment).await?;
     let spec = assignment.machine.spec;
     let now = control.now();
+    let pty_idle_after_ms = millis(assignment.pty_idle_after);
     Ok(wire::Assignment {
         workspace_id: assignment.workspace_id,
         revision: assignment.revision,
@@ -36,6 +38,7 @@ pub(crate) async fn write(
             env: spec.env,
             user: spec.user,
             origin: origin(assignment.machine.origin),
+            names: assignment.machine.names.0,
         },
         runs: assignment
             .runs
@@ -45,15 +48,29 @@ pub(crate) async fn write(
         execs: assignment
             .execs
             .into_iter()
-            .map(|exec| super::execs::assign(&environment, exec))
+            .map(|exec| super::execs::assign(&environment, exec, pty_idle_after_ms))
             .collect::<Result<_, _>>()?,
+        captures: assignment.captures,
+        forks: assignment.forks.into_iter().map(fork).collect(),
         data_key: STANDARD.encode(environment.key.expose()),
         auto_stop_after_ms: millis(assignment.auto_stop_after),
+        keep_ms: assignment
+            .keep_until
+            .map_or(0, |until| millis(until.since(now))),
         want: match assignment.want {
             Want::Live => wire::Want::Live,
             Want::Stop => wire::Want::Stop,
         },
+        ending: assignment.ending,
     })
+}
+
+fn fork(order: Order) -> wire::ForkOrder {
+    wire::ForkOrder {
+        workspace_id: order.workspace_id,
+        materialization_id: order.materialization_id,
+        checkpoint_id: order.checkpoint_id,
+    }
 }
 
 fn origin(origin: Origin) -> wire::Origin {

@@ -1,7 +1,11 @@
 //! The contract's limits on what people and tasks send, each checked in one place.
 
+use std::collections::BTreeMap;
+
 use helmr_api::error::Code;
 use helmr_api::http::execs::CreateExec;
+use helmr_api::http::ptys::CreatePty;
+use helmr_domain::pty::Size;
 use helmr_domain::{CanonicalJson, Duration, limits};
 use serde_json::{Map, Value, json};
 
@@ -23,6 +27,10 @@ pub(crate) const OUTPUT_BYTES: usize = 4 << 20;
 const EXTERNAL_ID_CHARACTERS: usize = 256;
 const CORRELATION_ID_CHARACTERS: usize = 256;
 const RECORD_KEY_BYTES: usize = 512;
+const MESSAGE_CHARACTERS: usize = 2_000;
+const KEEP_LAST_MOST: u32 = 1_000_000;
+const KEEP_FOR_SHORTEST: Duration = Duration::from_secs(3_600);
+const KEEP_FOR_LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 const REASON_CHARACTERS: usize = 1_024;
 const LONGEST_TOKEN: Duration = Duration::from_secs(365 * 86_400);
 const LONGEST_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -30,6 +38,8 @@ const LONGEST_TTL: Duration = Duration::from_secs(30 * 86_400);
 const PUBLIC_TOKEN: Duration = Duration::from_secs(86_400);
 const ORIGINS: usize = 20;
 const ORIGIN_BYTES: usize = 300;
+const CONNECT_USUAL: Duration = Duration::from_secs(60);
+const CONNECT_LONGEST: Duration = Duration::from_secs(600);
 const LIST_MOST: u32 = 200;
 const LIST_USUAL: u32 = 50;
 
@@ -64,39 +74,19 @@ pub(crate) fn reason(value: Option<&str>) -> Result<(), ApiError> {
     text("reason", value, REASON_CHARACTERS)
 }
 
+/// What people say of a version.
+pub(crate) fn message(value: Option<&str>) -> Result<(), ApiError> {
+    text("message", value, MESSAGE_CHARACTERS)
+}
+
 /// What a command may be given.
 pub(crate) fn exec(exec: &CreateExec) -> Result<(), ApiError> {
-    let arguments: usize = exec.command.iter().map(String::len).sum();
-    if exec.command.first().is_none_or(String::is_empty) {
-        return Err(exceeded("command", "names no program".to_owned()));
-    }
-    if exec.command.len() > EXEC_ARGUMENTS || arguments > EXEC_BYTES {
-        let message = format!("has more than {EXEC_ARGUMENTS} arguments or {EXEC_BYTES} bytes");
-        return Err(exceeded("command", message));
-    }
-    let variables: usize = exec
-        .env
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    if exec.env.len() > EXEC_ARGUMENTS || variables > EXEC_BYTES {
-        let message = format!("has more than {EXEC_ARGUMENTS} variables or {EXEC_BYTES} bytes");
-        return Err(exceeded("env", message));
-    }
-    let no_name = |name: &&String| name.is_empty() || name.contains(['=', '\0']);
-    if let Some(name) = exec.env.keys().find(no_name) {
-        return Err(exceeded("env", format!("`{name}` cannot name a variable")));
-    }
-    let texts = exec
-        .command
-        .iter()
-        .chain(exec.env.values())
-        .chain(&exec.cwd);
-    if texts.chain(&exec.user).any(|text| text.contains('\0')) {
-        return Err(exceeded("command", "holds a NUL character".to_owned()));
-    }
-    text("cwd", exec.cwd.as_deref(), PATH_CHARACTERS)?;
-    text("user", exec.user.as_deref(), USER_CHARACTERS)?;
+    process(&Process {
+        command: Some(&exec.command),
+        env: &exec.env,
+        cwd: exec.cwd.as_deref(),
+        user: exec.user.as_deref(),
+    })?;
     match exec.timeout {
         Some(span) if span.0 < EXEC_SHORTEST || span.0 > EXEC_LONGEST => Err(exceeded(
             "timeout",
@@ -104,6 +94,70 @@ pub(crate) fn exec(exec: &CreateExec) -> Result<(), ApiError> {
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// What a PTY may be given, and its size.
+pub(crate) fn pty(pty: &CreatePty) -> Result<Size, ApiError> {
+    process(&Process {
+        command: pty.command.as_deref(),
+        env: &pty.env,
+        cwd: pty.cwd.as_deref(),
+        user: pty.user.as_deref(),
+    })?;
+    let (cols, rows) = (Size::USUAL.cols(), Size::USUAL.rows());
+    terminal(pty.cols.unwrap_or(cols), pty.rows.unwrap_or(rows))
+}
+
+/// The size of a terminal.
+pub(crate) fn terminal(cols: u16, rows: u16) -> Result<Size, ApiError> {
+    let path = if Size::new(cols, Size::USUAL.rows()).is_none() {
+        "cols"
+    } else {
+        "rows"
+    };
+    Size::new(cols, rows)
+        .ok_or_else(|| exceeded(path, format!("is not between 1 and {}", Size::LARGEST)))
+}
+
+/// What a process is started with.
+struct Process<'a> {
+    /// `None`: a login shell.
+    command: Option<&'a [String]>,
+    env: &'a BTreeMap<String, String>,
+    cwd: Option<&'a str>,
+    user: Option<&'a str>,
+}
+
+fn process(process: &Process<'_>) -> Result<(), ApiError> {
+    let command = process.command.unwrap_or_default();
+    let arguments: usize = command.iter().map(String::len).sum();
+    if process.command.is_some() && command.first().is_none_or(String::is_empty) {
+        return Err(exceeded("command", "names no program".to_owned()));
+    }
+    if command.len() > EXEC_ARGUMENTS || arguments > EXEC_BYTES {
+        let message = format!("has more than {EXEC_ARGUMENTS} arguments or {EXEC_BYTES} bytes");
+        return Err(exceeded("command", message));
+    }
+    let variables: usize = process
+        .env
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if process.env.len() > EXEC_ARGUMENTS || variables > EXEC_BYTES {
+        let message = format!("has more than {EXEC_ARGUMENTS} variables or {EXEC_BYTES} bytes");
+        return Err(exceeded("env", message));
+    }
+    let no_name = |name: &&String| name.is_empty() || name.contains(['=', '\0']);
+    if let Some(name) = process.env.keys().find(no_name) {
+        return Err(exceeded("env", format!("`{name}` cannot name a variable")));
+    }
+    let texts = command.iter().chain(process.env.values());
+    let texts = texts.map(String::as_str).chain(process.cwd);
+    if texts.chain(process.user).any(|text| text.contains('\0')) {
+        return Err(exceeded("command", "holds a NUL character".to_owned()));
+    }
+    text("cwd", process.cwd, PATH_CHARACTERS)?;
+    text("user", process.user, USER_CHARACTERS)
 }
 
 pub(crate) fn tags(tags: &[String]) -> Result<(), ApiError> {
@@ -216,6 +270,37 @@ pub(crate) fn auto_stop_after(span: Duration) -> Result<Duration, ApiError> {
         ));
     }
     Ok(span)
+}
+
+/// How many versions an environment keeps of each workspace.
+pub(crate) fn keep_last(count: u32) -> Result<(), ApiError> {
+    if (1..=KEEP_LAST_MOST).contains(&count) {
+        return Ok(());
+    }
+    let message = format!("must be between 1 and {KEEP_LAST_MOST}");
+    Err(exceeded("keep_last", message))
+}
+
+/// How long an environment keeps all versions.
+pub(crate) fn keep_for(span: Duration) -> Result<(), ApiError> {
+    if span >= KEEP_FOR_SHORTEST && span <= KEEP_FOR_LONGEST {
+        return Ok(());
+    }
+    Err(exceeded(
+        "keep_for",
+        "must be between an hour and 3650d".to_owned(),
+    ))
+}
+
+/// For how long somebody waits for a machine.
+pub(crate) fn connect_timeout(timeout: Option<Duration>) -> Result<std::time::Duration, ApiError> {
+    let timeout = timeout.unwrap_or(CONNECT_USUAL);
+    if timeout > CONNECT_LONGEST {
+        return Err(exceeded("timeout", "must be at most 10m".to_owned()));
+    }
+    Ok(std::time::Duration::from_micros(
+        u64::try_from(timeout.as_micros()).unwrap_or(0),
+    ))
 }
 
 pub(crate) fn token_timeout(timeout: Option<Duration>) -> Result<Duration, ApiError> {

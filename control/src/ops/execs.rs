@@ -1,5 +1,6 @@
-//! Execs: checked and sealed on their way in, opened on their way to a worker or a reader.
+//! Execs and PTYs: checked and sealed on their way in, opened on their way to a worker or a reader.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,9 +10,11 @@ use helmr_api::http::execs::{CreateExec, WriteStdin};
 use helmr_api::http::runs::Encoding;
 use helmr_api::worker as wire;
 use helmr_domain::exec::State;
-use helmr_domain::{ExecId, Refusal, WorkspaceId};
+use helmr_domain::{ExecId, ProcessId, Refusal, WorkspaceId};
 use helmr_store::Hint;
-use helmr_store::execs::{self, AppendOutput, Create, Exec, Fenced, Piece, Stream, WriteInput};
+use helmr_store::execs::{
+    self, AppendOutput, Create, Exec, Fenced, Piece, Place, Stream, WriteInput,
+};
 use helmr_store::idempotency::{Idempotency, Kept, Render};
 
 use super::bounds;
@@ -33,9 +36,9 @@ fn context<'a>(exec: &'a str, what: &'a str) -> [&'a [u8]; 3] {
     [b"exec", exec.as_bytes(), what.as_bytes()]
 }
 
-fn seal(
+pub(super) fn seal(
     environment: &Environment,
-    exec: ExecId,
+    exec: ProcessId,
     what: &str,
     bytes: &[u8],
 ) -> Result<Vec<u8>, ApiError> {
@@ -47,7 +50,7 @@ fn seal(
 
 fn open(
     environment: &Environment,
-    exec: ExecId,
+    exec: ProcessId,
     what: &str,
     sealed: &[u8],
 ) -> Result<Vec<u8>, ApiError> {
@@ -56,6 +59,23 @@ fn open(
         .open_value(&context(&exec.to_string(), what), sealed)
         .map(|bytes| bytes.to_vec())
         .map_err(|error| ApiError::internal(&error))
+}
+
+/// Seals the variables that a process is given.
+pub(super) fn seal_env(
+    environment: &Environment,
+    process: ProcessId,
+    env: &BTreeMap<String, String>,
+) -> Result<Option<Vec<u8>>, ApiError> {
+    if env.is_empty() {
+        return Ok(None);
+    }
+    let pairs: Vec<String> = env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let text = serde_json::to_vec(&pairs).map_err(|error| ApiError::internal(&error))?;
+    seal(environment, process, "env", &text).map(Some)
 }
 
 /// Makes an exec, or gives the answer that was kept of the same request.
@@ -72,18 +92,8 @@ pub(crate) async fn create(
 ) -> Result<Kept<Exec>, ApiError> {
     bounds::exec(&body)?;
     let at = control.moment()?;
-    let id = at.ids().make(ExecId::new);
-    let pairs: Vec<String> = body
-        .env
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let sealed_env = if pairs.is_empty() {
-        None
-    } else {
-        let text = serde_json::to_vec(&pairs).map_err(|error| ApiError::internal(&error))?;
-        Some(seal(environment, id, "env", &text)?)
-    };
+    let id = ProcessId::from(at.ids().make(ExecId::new));
+    let sealed_env = seal_env(environment, id, &body.env)?;
     let input = Create {
         at,
         id,
@@ -97,6 +107,7 @@ pub(crate) async fn create(
         detached: body.detached,
         timeout: body.timeout.map(|span| span.0),
         stdin_closed: !body.stdin,
+        pty: None,
         idempotency: request.map(|request| Idempotency {
             key: request.key,
             request_hash: request.hash,
@@ -117,36 +128,84 @@ pub(crate) async fn write(
     exec: ExecId,
     body: WriteStdin,
 ) -> Result<Exec, ApiError> {
-    let bytes = match body.encoding {
-        Encoding::Utf8 => body.data.into_bytes(),
+    let bytes = read_input(body.data, body.encoding)?;
+    let place = Place::At(body.offset);
+    Ok(give(control, environment, exec.into(), place, &bytes, body.close).await?)
+}
+
+/// Reads the bytes of a write.
+///
+/// # Errors
+/// `invalid_body`, `limit_exceeded`.
+pub(super) fn read_input(data: String, encoding: Encoding) -> Result<Vec<u8>, ApiError> {
+    let bytes = match encoding {
+        Encoding::Utf8 => data.into_bytes(),
         Encoding::Base64 => STANDARD
-            .decode(&body.data)
+            .decode(&data)
             .map_err(|_| ApiError::new(Code::InvalidBody, "data: not base64"))?,
     };
     if bytes.len() > STDIN_BYTES {
         return Err(bounds::too_large(Code::LimitExceeded, "data", STDIN_BYTES));
     }
+    Ok(bytes)
+}
+
+/// Gives a process a piece of input, and waits a while for room.
+///
+/// # Errors
+/// A refusal of the store's, which is worded for execs.
+pub(super) async fn give(
+    control: &Control,
+    environment: &Environment,
+    process: ProcessId,
+    place: Place,
+    bytes: &[u8],
+    close: bool,
+) -> Result<Exec, NotGiven> {
     let input = WriteInput {
-        at: control.moment()?,
+        at: control.moment().map_err(ApiError::from)?,
         scope: environment.row.scope,
-        exec,
-        piece: Piece {
-            offset: body.offset,
-            size_bytes: bytes.len() as u64,
-            sealed: seal(environment, exec, "stdin", &bytes)?,
-        },
-        close: body.close,
+        exec: process,
+        place,
+        size_bytes: bytes.len() as u64,
+        sealed: seal(environment, process, "stdin", bytes)?,
+        close,
     };
     let until = tokio::time::Instant::now() + ROOM_WITHIN;
     // Before the first try, so that nothing falls between try and wait.
-    let subscription = control.news.subscribe(vec![Topic::Of(Hint::Exec(exec))]);
+    let subscription = control
+        .news
+        .subscribe(vec![Topic::Of(Hint::Process(process))]);
     loop {
         match execs::write_input(&control.store, input.clone()).await {
             Err(helmr_store::Error::Refused(Refusal::ExecInputFull))
                 if tokio::time::timeout_at(until, subscription.news())
                     .await
                     .is_ok() => {}
-            other => return Ok(other?),
+            Err(helmr_store::Error::Refused(refusal)) => return Err(NotGiven::Refused(refusal)),
+            Err(other) => return Err(NotGiven::Failed(other.into())),
+            Ok(exec) => return Ok(exec),
+        }
+    }
+}
+
+/// Why input was not taken.
+pub(super) enum NotGiven {
+    Refused(Refusal),
+    Failed(ApiError),
+}
+
+impl From<ApiError> for NotGiven {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NotGiven> for ApiError {
+    fn from(error: NotGiven) -> Self {
+        match error {
+            NotGiven::Refused(refusal) => refusal.into(),
+            NotGiven::Failed(error) => error,
         }
     }
 }
@@ -157,11 +216,11 @@ pub(crate) async fn write(
 /// If it was sealed for something else or changed.
 pub(crate) fn open_output(
     environment: &Environment,
-    exec: ExecId,
+    process: ProcessId,
     stream: Stream,
     piece: &Piece,
 ) -> Result<Vec<u8>, ApiError> {
-    open(environment, exec, stream.as_str(), &piece.sealed)
+    open(environment, process, stream.as_str(), &piece.sealed)
 }
 
 /// Writes an exec for its worker.
@@ -171,6 +230,7 @@ pub(crate) fn open_output(
 pub(crate) fn assign(
     environment: &Environment,
     exec: Exec,
+    pty_idle_after_ms: u64,
 ) -> Result<wire::ExecAssignment, ApiError> {
     let env = match &exec.sealed_env {
         Some(sealed) => {
@@ -189,6 +249,12 @@ pub(crate) fn assign(
         signals: exec.signals,
         stdin_end: exec.stdin.end,
         stdin_closed: exec.stdin.closed,
+        terminal: exec.pty.map(|pty| wire::TerminalAssignment {
+            cols: pty.size.cols(),
+            rows: pty.size.rows(),
+            resizes: pty.resizes,
+            idle_after_ms: pty_idle_after_ms,
+        }),
     })
 }
 
@@ -259,6 +325,6 @@ pub(crate) async fn input(
     let reached = offset + bytes.len() as u64;
     Ok(wire::ExecInput {
         data: STANDARD.encode(&bytes),
-        end: found.exec.stdin.closed && reached >= found.exec.stdin.end,
+        end: found.ends_at(reached),
     })
 }

@@ -1,6 +1,6 @@
 //! Uploads: bytes streamed into the chunk store, named by their SHA-256, kept once.
 
-mod channel;
+pub(crate) mod channel;
 
 use axum::body::Body;
 use helmr_api::error::Code;

@@ -17,7 +17,11 @@ pub(crate) struct Deployed {
 
 /// Starts a server and deploys [`index`] on it.
 pub(crate) async fn deployed() -> Result<Deployed> {
-    let server = Server::start().await?;
+    deployed_on(Server::start().await?).await
+}
+
+/// Deploys [`index`] on a server.
+pub(crate) async fn deployed_on(server: Server) -> Result<Deployed> {
     let worker = Worker::join(&server).await?;
     import(&server, IMAGE, b"a root filesystem, in words")
         .await?

@@ -53,7 +53,7 @@ pub(crate) fn call(number: u64, op: &str, args: &Value) -> Value {
     json!({ "call_no": number, "op": op, "args": args })
 }
 
-fn parked(number: u8) -> Value {
+pub(crate) fn parked(number: u8) -> Value {
     json!({
         "checkpoint_id": CheckpointId::new(START, [number; 10]),
         "checkpoint_size_bytes": 1_000,

@@ -81,6 +81,13 @@ impl Server {
         Self::start_on(dir, database, Clock::manual(START)).await
     }
 
+    /// On a store in a file, by the host's clocks.
+    pub(crate) async fn start_in_real_time() -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let database = Database::Sqlite(dir.path().join("helmr.db"));
+        Self::start_on(dir, database, Clock::default()).await
+    }
+
     /// Ends this server and starts another on its file, after `away`.
     pub(crate) async fn restart(self, away: Duration) -> Result<Self> {
         let Self {

@@ -1,6 +1,7 @@
 //! A worker played by the test: real registration, real reverse connection, machines that exist only in words.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
@@ -8,8 +9,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::{post, put};
 use helmr_api::worker::{
-    Assignment, Capacity, DriverReport, ImportImage, ImportedImage, PROTOCOL, Register, Registered,
-    UPGRADE,
+    Assignment, Capacity, CaptureFiles, DriverReport, FilesCaptured, ImportImage, ImportedImage,
+    PROTOCOL, Register, Registered, UPGRADE,
 };
 use http::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,14 +24,21 @@ use crate::server::{Answer, PATIENCE, Server};
 pub(crate) struct Worker {
     pub(crate) id: String,
     pub(crate) credential: String,
+    /// What lies on its disk, of any workspace.
+    pub(crate) files: Files,
     pushed: mpsc::UnboundedReceiver<Box<Assignment>>,
     tasks: tokio::task::JoinSet<()>,
 }
 
 /// Where the control plane's pushes go.
-
 #[derive(Clone)]
-struct Told(mpsc::UnboundedSender<Box<Assignment>>);
+struct Told {
+    assignments: mpsc::UnboundedSender<Box<Assignment>>,
+    files: Files,
+}
+
+/// What lies on the worker's disk of any workspace.
+pub(crate) type Files = Arc<Mutex<Option<FilesCaptured>>>;
 
 pub(crate) fn registration(name: &str) -> Register {
     Register {
@@ -69,11 +77,17 @@ impl Worker {
         let mut worker = Self {
             id: registered.worker_id.to_string(),
             credential,
+            files: Files::default(),
             pushed,
             tasks: tokio::task::JoinSet::new(),
         };
-        worker.connect(server, Told(told)).await?;
+        worker.connect(server, told).await?;
         Ok(worker)
+    }
+
+    /// Goes away without a word.
+    pub(crate) fn leave(&mut self) {
+        self.tasks.abort_all();
     }
 
     /// Connects anew; what was pushed on the old connection and not looked at is lost.
@@ -81,10 +95,18 @@ impl Worker {
         self.tasks.abort_all();
         let (told, pushed) = mpsc::unbounded_channel();
         self.pushed = pushed;
-        self.connect(server, Told(told)).await
+        self.connect(server, told).await
     }
 
-    async fn connect(&mut self, server: &Server, told: Told) -> Result<()> {
+    async fn connect(
+        &mut self,
+        server: &Server,
+        assignments: mpsc::UnboundedSender<Box<Assignment>>,
+    ) -> Result<()> {
+        let told = Told {
+            assignments,
+            files: Arc::clone(&self.files),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address: SocketAddr = listener.local_addr()?;
         let router = server.router.clone();
@@ -111,6 +133,7 @@ impl Worker {
         let service = Router::new()
             .route("/v1/assignments/{workspace}", put(assign))
             .route("/v1/images/import", post(import))
+            .route("/v1/workspaces/{workspace}/capture", post(capture))
             .with_state(told);
         self.tasks.spawn(async move {
             let service =
@@ -214,11 +237,19 @@ pub(crate) async fn post_as(
     server.answer(request).await
 }
 
+async fn capture(
+    State(told): State<Told>,
+    axum::Json(_): axum::Json<CaptureFiles>,
+) -> Result<axum::Json<FilesCaptured>, StatusCode> {
+    let files = told.files.lock().map_err(|_| StatusCode::BAD_GATEWAY)?;
+    files.clone().map(axum::Json).ok_or(StatusCode::NOT_FOUND)
+}
+
 async fn assign(
-    State(Told(told)): State<Told>,
+    State(told): State<Told>,
     axum::Json(assignment): axum::Json<Assignment>,
 ) -> StatusCode {
-    drop(told.send(Box::new(assignment)));
+    drop(told.assignments.send(Box::new(assignment)));
     StatusCode::NO_CONTENT
 }
 

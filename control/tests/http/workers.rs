@@ -275,7 +275,7 @@ async fn a_machine_that_cannot_be_made_gives_its_run_back() -> Result<()> {
     assert_ne!(seen["status"], "failed", "{seen}");
     deployed.server.clock.advance(Duration::from_secs(60));
     let heartbeat = json!({
-        "free": { "cpu_millis": 4_000, "memory_mib": 16_384, "disk_mib": 1, "slots": 64 }, "draining": false, "leases": [],
+        "free": { "cpu_millis": 4_000, "memory_mib": 16_384, "disk_mib": 100_000, "slots": 64 }, "draining": false, "leases": [],
     });
     deployed
         .worker

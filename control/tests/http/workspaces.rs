@@ -408,6 +408,118 @@ async fn a_deleted_workspace_takes_nothing_more_and_frees_its_external_id() -> R
     Ok(())
 }
 
+#[tokio::test]
+async fn whoever_connects_waits_until_the_machine_is_live() -> Result<()> {
+    let mut deployed = deployed().await?;
+    let made = make(&deployed.server, &json!({ "auto_stop_after": "90s" })).await?;
+    let at = path(&made)?;
+    let asked = deployed
+        .server
+        .post(&format!("{at}/materialize"), &json!({}))
+        .await?
+        .ok()
+        .body;
+    assert!(asked["workspace"]["machine_requested_at"].is_string());
+    let assignment = deployed.worker.assigned(|_| true).await?;
+    let (server, worker) = (&deployed.server, &deployed.worker);
+    let connect_to = format!("{at}/connect");
+    let patience = json!({ "timeout": "30s" });
+    let connecting = server.post(&connect_to, &patience);
+    let live = async {
+        worker
+            .machine(server, &assignment, "live", &json!({}))
+            .await
+    };
+    let (connected, live) = tokio::join!(connecting, live);
+    live?.ok();
+    let body = connected?.ok().body;
+    let connection = &body["connection"];
+    assert_eq!(connection["workspace_id"], made["id"]);
+    assert_eq!(
+        connection["materialization_id"],
+        json!(assignment.machine.materialization_id)
+    );
+    assert_eq!(connection["stays_for"], "1m30s");
+    let execs = connection["urls"]["execs"].as_str().context("no url")?;
+    assert!(execs.ends_with(&format!("{at}/execs")), "{execs}");
+    assert_eq!(body["workspace"]["materialization"]["state"], "live");
+    assert_eq!(body["workspace"]["machine_requested_at"], Value::Null);
+    // It is live: nobody waits.
+    server.post(&connect_to, &json!({})).await?.ok();
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_connects_is_told_why_the_machine_is_not_live() -> Result<()> {
+    let mut deployed = deployed().await?;
+    let at = path(&make(&deployed.server, &json!({})).await?)?;
+    let connect_to = format!("{at}/connect");
+    let server = &deployed.server;
+    server
+        .post(&connect_to, &json!({ "timeout": "11m" }))
+        .await?
+        .refused(400, "limit_exceeded");
+    let soon = json!({ "timeout": "50ms" });
+    let late = server.post(&connect_to, &soon).await?;
+    assert_eq!(
+        late.body["error"]["details"]["reason"],
+        "it is still being made"
+    );
+    late.refused(503, "workspace_not_live");
+    let assignment = deployed.worker.assigned(|_| true).await?;
+    let failed = json!({
+        "kind": "image_failed", "message": "no such image", "version": null, "checkpoint_kept": false,
+    });
+    let patience = json!({ "timeout": "30s" });
+    let connecting = server.post(&connect_to, &patience);
+    let failing = async {
+        deployed
+            .worker
+            .machine(server, &assignment, "failed", &failed)
+            .await
+    };
+    let (refused, failed) = tokio::join!(connecting, failing);
+    failed?.ok();
+    let refused = refused?;
+    let details = &refused.body["error"]["details"];
+    assert_eq!(details["materialization_state"], "failed");
+    assert_eq!(details["reason"], "image_failed: no such image");
+    refused.refused(503, "workspace_not_live");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_archived_workspace_says_what_waits_for_it() -> Result<()> {
+    let deployed = deployed().await?;
+    let server = &deployed.server;
+    let at = path(&make(server, &json!({})).await?)?;
+    let archived = server
+        .post(&format!("{at}/archive"), &json!({}))
+        .await?
+        .ok()
+        .body;
+    assert_eq!(archived["workspace"]["state"], "archived");
+    assert!(archived["workspace"]["placement_reason"].is_string());
+    for action in ["materialize", "connect"] {
+        server
+            .post(&format!("{at}/{action}"), &json!({}))
+            .await?
+            .refused(409, "workspace_not_active");
+    }
+    server
+        .post(&format!("{at}/unarchive"), &json!({ "force": true }))
+        .await?
+        .refused(400, "unknown_field");
+    let active = server
+        .post(&format!("{at}/unarchive"), &json!({}))
+        .await?
+        .ok()
+        .body;
+    assert_eq!(active["workspace"]["state"], "active");
+    assert_eq!(active["workspace"]["placement_reason"], Value::Null);
+    Ok(())
+}
+
 /// Has the worker go away: what starts now stays queued.
 async fn drain(deployed: &Deployed) -> Result<()> {
     let body = json!({

@@ -21,6 +21,7 @@ fn worker(number: u8, memory_mib: u64) -> Worker {
             slots: 4,
         },
         used: Capacity::default(),
+        disk_free_mib: 10_000,
         drivers: vec!["gvisor".to_owned()],
         protocols: vec![1],
         idle: Vec::new(),
@@ -181,4 +182,24 @@ fn idle_machines_make_room_where_the_processor_is_what_lacks() {
         &[demand(1, 1_024)],
         &["w7~", "w1!no worker has room now"],
     );
+}
+
+#[test]
+fn a_full_disk_takes_no_new_machine_and_keeps_those_that_are_parked_there() {
+    let mut full = worker(1, 4_000);
+    full.disk_free_mib = limits::DISK_RESERVE_MIB - 1;
+    let new = demand(1, 100);
+    let woken = Demand {
+        driver: Some("gvisor".to_owned()),
+        only: Some(full.id),
+        ..demand(2, 100)
+    };
+    let actions = plan(&[full.clone()], &[new.clone(), woken]);
+    assert!(
+        matches!(&actions[0], Action::Hold { reason, .. } if reason.contains("disk")),
+        "{actions:?}"
+    );
+    assert!(matches!(&actions[1], Action::Place { worker, .. } if *worker == full.id));
+    let actions = plan(&[full, worker(2, 2_000)], &[new]);
+    assert!(matches!(&actions[0], Action::Place { worker, .. } if *worker == worker_id(2)));
 }

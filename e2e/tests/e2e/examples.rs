@@ -222,3 +222,34 @@ async fn a_page_in_chromium_answers_a_token_with_its_public_access_token() -> Re
     ensure!([403, 409].contains(&other.status().as_u16()), "{other:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_branching_agent_goes_three_ways_at_once_and_keeps_the_best() -> Result<()> {
+    let server = with_example("branching-agent").await?;
+    let told = client(&server, "branching-agent", "client/branch.ts", &[])?
+        .finish()
+        .await?;
+    let (kept, branches) = told.split_last().context("it said nothing")?;
+    ensure!(branches.len() == 3, "{told:?}");
+    let mut began = std::collections::BTreeSet::new();
+    let mut sessions = std::collections::BTreeSet::new();
+    for branch in branches {
+        ensure!(branch["status"] == "succeeded", "{branch}");
+        began.insert(branch["began"].to_string());
+        sessions.insert(branch["session"].to_string());
+    }
+    ensure!(
+        began.len() == 1,
+        "what it knew, all three knew: {branches:?}"
+    );
+    ensure!(sessions.len() == 3, "each is a session of its own");
+    ensure!(kept["kept"] == "largest-first", "{told:?}");
+    let workspaces = server.get("/api/v1/workspaces?limit=50").await?;
+    let items = workspaces["items"].as_array().context("no list")?;
+    let of_example = items.iter().filter(|item| {
+        let version = &item["current_version_id"];
+        item["id"] == kept["workspace"] && !version.is_null()
+    });
+    ensure!(of_example.count() == 1, "{workspaces}");
+    Ok(())
+}

@@ -1,19 +1,38 @@
-//! What REST can do with sessions, streams, runs, tokens and workspaces, the command line can.
+//! What REST can do with sessions, streams, runs, tokens, workspaces, execs and PTYs, the command line can.
 
 use anyhow::{Context, Result, ensure};
 use helmr_e2e::{Options, Server};
 
-const TAGS: [&str; 6] = [
+const TAGS: [&str; 11] = [
+    "files",
     "sessions",
     "streams",
     "runs",
     "tokens",
     "public-tokens",
     "workspaces",
+    "execs",
+    "ptys",
+    "quotas",
+    "storage",
 ];
 
 /// The command for each operation.
-const COMMANDS: [(&str, &str); 37] = [
+const COMMANDS: [(&str, &str); 82] = [
+    ("list_files", "workspace files ls"),
+    ("stat_file", "workspace files stat"),
+    ("read_file", "workspace files cat"),
+    ("write_file", "workspace files put"),
+    ("append_file", "workspace files append"),
+    ("remove_file", "workspace files rm"),
+    ("move_file", "workspace files mv"),
+    ("make_directory", "workspace files mkdir"),
+    ("change_mode", "workspace files chmod"),
+    // With a directory.
+    ("download_files", "workspace files get"),
+    ("upload_files", "workspace files put"),
+    ("glob_files", "workspace files glob"),
+    ("search_files", "workspace files grep"),
     ("start_session", "session start"),
     ("list_sessions", "session list"),
     ("get_session", "session get"),
@@ -52,9 +71,44 @@ const COMMANDS: [(&str, &str); 37] = [
     ("delete_workspace", "workspace delete"),
     ("stop_workspace", "workspace stop"),
     ("recover_workspace", "workspace recover"),
+    ("materialize_workspace", "workspace materialize"),
+    ("connect_workspace", "workspace connect"),
+    ("archive_workspace", "workspace archive"),
+    ("unarchive_workspace", "workspace unarchive"),
+    ("fork_workspace", "workspace fork"),
     ("list_workspace_versions", "workspace versions"),
     // With a version.
     ("get_workspace_version", "workspace versions"),
+    ("create_exec", "workspace exec"),
+    ("list_execs", "workspace ps"),
+    ("get_exec", "exec get"),
+    ("read_exec_stdout", "exec logs"),
+    // With `--stream`.
+    ("read_exec_stderr", "exec logs"),
+    ("write_exec_stdin", "exec write"),
+    ("signal_exec", "exec signal"),
+    ("create_pty", "pty create"),
+    ("list_ptys", "pty list"),
+    ("get_pty", "pty get"),
+    ("read_pty_output", "pty output"),
+    ("write_pty_input", "pty write"),
+    ("resize_pty", "pty resize"),
+    ("close_pty", "pty close"),
+    ("attach_pty", "pty attach"),
+    ("get_quotas", "quota get"),
+    ("update_quotas", "quota set"),
+    ("capture_workspace", "workspace capture"),
+    ("restore_workspace", "workspace restore"),
+    ("diff_workspace", "workspace diff"),
+    // With `--patch`.
+    ("diff_workspace_text", "workspace diff"),
+    ("export_workspace_version", "workspace export"),
+    ("import_workspace_version", "workspace import"),
+    ("get_storage", "storage show"),
+    ("sweep_storage", "storage sweep"),
+    ("get_retention", "env retention"),
+    // With `--keep-last` or `--keep-for`.
+    ("update_retention", "env retention"),
 ];
 
 /// For providers, which have a URL and nothing else.

@@ -188,6 +188,35 @@ async fn a_timer_wakes_a_parked_run_when_it_is_due() -> Result<()> {
     Ok(())
 }
 
+/// How late a loaded host may make it is no measure: the bound is a generous one, and the figures are printed.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "figures for whoever asks for them")]
+async fn a_task_that_waits_for_milliseconds_waits_no_less_and_little_more() -> Result<()> {
+    const LATEST_MS: f64 = 10_000.0;
+    let server = Server::start(Options::default()).await?;
+    let (_, run) = server
+        .start_session(&json!({"task": "ticks", "payload": {"rounds": 100}}))
+        .await?;
+    let output = server.await_output(&run).await?;
+    for kind in ["spans", "times"] {
+        let late = output[kind].as_array().context("no figures")?;
+        let mut late: Vec<f64> = late.iter().filter_map(Value::as_f64).collect();
+        late.sort_by(f64::total_cmp);
+        assert_eq!(late.len(), 100);
+        let (first, last) = (late[0], late[99]);
+        println!(
+            "hot {kind}: late by {:.1} ms (median), {:.1} ms (99 %), {last:.1} ms at most",
+            late[50], late[98]
+        );
+        // The task's clock counts in its own steps.
+        assert!(first > -1.0, "{kind}: one was early by {} ms", -first);
+        assert!(last < LATEST_MS, "{kind}: one was late by {last} ms");
+    }
+    let waited = count_events(&server, &run, "wait.resolved").await?;
+    assert_eq!(waited, 200, "each wait once");
+    Ok(())
+}
+
 /// A timer that came due while no server ran fires when one is there again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_that_came_due_without_a_server_fires_at_the_next_start() -> Result<()> {

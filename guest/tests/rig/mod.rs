@@ -6,7 +6,8 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use helmr_guest_wire::{
-    Body, Exit, OutputChunk, OutputStream, RunInput, RunInputTaken, RunLine, SignalRun, StartRun,
+    Body, Exit, FindProcesses, OutputChunk, OutputStream, ResizeTerminal, RunInput, RunInputTaken,
+    RunLine, SignalRun, StartRun, Terminal,
 };
 use helmr_machine::Attempt;
 use helmr_machine::host::{Link, Listener};
@@ -98,6 +99,39 @@ impl Rig {
         }
     }
 
+    /// What a terminal shows until it shows `text`.
+    pub(crate) async fn until_shown(&mut self, text: &str) -> String {
+        let mut shown = String::new();
+        while !shown.contains(text) {
+            if let Body::RunOutput(output) = self.next().await {
+                for chunk in output.chunks {
+                    shown.push_str(&String::from_utf8_lossy(&chunk.data));
+                }
+            }
+        }
+        shown
+    }
+
+    /// What a terminal is said to do next: to rest, or not.
+    pub(crate) async fn next_rest(&mut self) -> bool {
+        loop {
+            if let Body::TerminalRests(rests) = self.next().await {
+                return rests.idle;
+            }
+        }
+    }
+
+    /// Whether anything lives that people have started.
+    pub(crate) async fn finds_processes(&mut self, question: u64) -> bool {
+        self.send(FindProcesses { question });
+        loop {
+            match self.next().await {
+                Body::ProcessesFound(found) if found.question == question => return found.any,
+                _ => {}
+            }
+        }
+    }
+
     pub(crate) async fn until_exit(&mut self) -> Told {
         let mut told = Told {
             lines: Vec::new(),
@@ -113,6 +147,7 @@ impl Rig {
                         .push((String::from_utf8(line.line).unwrap(), line.cut_from_bytes));
                 }
                 Body::RunInputTaken(taken) => told.taken.push(taken),
+                Body::TerminalRests(_) => {}
                 Body::RunExited(exited) => {
                     told.exit = exited.exit.unwrap();
                     return told;
@@ -206,6 +241,18 @@ impl From<RunInput> for Sent {
     }
 }
 
+impl From<ResizeTerminal> for Sent {
+    fn from(resize: ResizeTerminal) -> Self {
+        Self(Body::ResizeTerminal(resize))
+    }
+}
+
+impl From<FindProcesses> for Sent {
+    fn from(asked: FindProcesses) -> Self {
+        Self(Body::FindProcesses(asked))
+    }
+}
+
 impl From<SignalRun> for Sent {
     fn from(signal: SignalRun) -> Self {
         Self(Body::SignalRun(signal))
@@ -228,6 +275,38 @@ pub(crate) fn exec(script: &str) -> StartRun {
         init_line: Vec::new(),
         takes_input: true,
         ..shell(script)
+    }
+}
+
+/// A PTY: an exec with a terminal, idle after a short while.
+pub(crate) fn pty(argv: &[&str]) -> StartRun {
+    StartRun {
+        run_id: "pty_1".to_owned(),
+        argv: argv.iter().map(|text| (*text).to_owned()).collect(),
+        terminal: Some(Terminal {
+            cols: 80,
+            rows: 24,
+            idle_after_ms: 100,
+        }),
+        ..exec("")
+    }
+}
+
+/// Typed on a PTY's terminal.
+pub(crate) fn typed(offset: u64, text: &str) -> RunInput {
+    RunInput {
+        run_id: "pty_1".to_owned(),
+        ..input(offset, text, false)
+    }
+}
+
+pub(crate) fn resize(cols: u32, rows: u32, number: u64) -> ResizeTerminal {
+    ResizeTerminal {
+        run_id: "pty_1".to_owned(),
+        attempt_number: 1,
+        cols,
+        rows,
+        number,
     }
 }
 

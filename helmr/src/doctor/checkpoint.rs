@@ -147,6 +147,7 @@ impl Bench {
             host_dir: self.at(&format!("host-{number}")),
             attempt_dir: self.at(&format!("attempt-{number}")),
             workspace_dir: self.at("workspace"),
+            overlay_dir: self.at(&format!("attempt-{number}")),
             mount_path: "/workspace".to_owned(),
             host_name: "doctor".to_owned(),
             env: Vec::new(),

@@ -214,6 +214,30 @@ pub(super) fn disk(data_dir: &Path) -> Check {
     }
 }
 
+/// Makes a disk of a workspace's kind where workspaces are kept.
+pub(super) async fn limits(data_dir: &Path) -> Check {
+    const NAME: &str = "disk limits";
+    const MEND: &str = "as root, with loop devices (in a container, give it /dev/loop-control and run it privileged), a kernel of 5.8 or newer with ext4, and e2fsprogs; or start with --allow-soft-limits";
+    let at = match filesystem::of(data_dir) {
+        Ok(found) => found.at,
+        Err(error) => return Check::warning(NAME, format!("not tried: {error}"), MEND),
+    };
+    match tokio::task::spawn_blocking(move || helmr_machine::disk::probe(&at)).await {
+        Ok(Ok(())) => Check::ok(
+            NAME,
+            "a workspace cannot outgrow its disk (ext4 on a loop device)",
+        ),
+        Ok(Err(error)) => {
+            let mut detail = format!("no disk of a fixed size can be had: {error}");
+            if let Some(source) = std::error::Error::source(&error) {
+                detail = format!("{detail}: {source}");
+            }
+            Check::failed(NAME, detail, MEND)
+        }
+        Err(error) => Check::warning(NAME, format!("not tried: {error}"), MEND),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,11 @@ pub(crate) fn of_host(data: &Path) -> Capacity {
     }
 }
 
+/// What the files of workspaces in which nothing runs may take: a fifth of the disk.
+pub(crate) fn cache_bytes(data: &Path) -> u64 {
+    filesystem::of(data).map_or(0, |found| found.total_bytes / 5)
+}
+
 /// All memory of the host, in MiB.
 pub(crate) fn memory_mib() -> Option<u64> {
     from_meminfo("MemTotal:").map(|kib| kib >> 10)

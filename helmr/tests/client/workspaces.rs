@@ -14,6 +14,7 @@ fn workspace(state: &str) -> Value {
         "mount_path": "/workspace", "current_version_id": VERSION, "size_bytes": 2048, "metadata": {}, "tags": ["a"],
         "auto_stop_after": null, "last_activity_at": "2026-06-01T00:00:00.000Z",
         "created_at": "2026-06-01T00:00:00.000Z", "placement_reason": null,
+        "machine_requested_at": null,
         "materialization": {
             "id": "mat_00000000000000000000000000", "state": "live", "reason": null, "stop_requested": true,
             "worker_id": "wkr_00000000000000000000000000", "driver": "gvisor", "checkpoint_size_bytes": null,
@@ -30,9 +31,32 @@ fn version() -> Value {
     })
 }
 
+fn connection() -> Value {
+    json!({
+        "workspace_id": WORKSPACE, "materialization_id": "mat_00000000000000000000000000",
+        "mount_path": "/workspace", "stays_for": "5m",
+        "urls": { "workspace": "http://h/w", "execs": "http://h/w/execs", "ptys": "http://h/w/ptys", "files": "http://h/w/files" },
+    })
+}
+
+fn fork() -> Value {
+    json!({
+        "live": true, "from_workspace_id": WORKSPACE, "from_version_id": VERSION, "memory_copied": true,
+        "secrets_copied": ["API_KEY"],
+        "sessions": [{
+            "from_session_id": "ses_00000000000000000000000000", "session_id": "ses_00000000000000000000000001",
+            "from_run_id": "run_00000000000000000000000000", "run_id": "run_00000000000000000000000001",
+        }],
+    })
+}
+
 const ANSWERS: Answers = |line| {
     let list = |item| json!({"items": [item], "next_cursor": null});
-    Some(if line.contains("/versions/") {
+    Some(if line.contains("/fork") {
+        json!({"workspace": workspace("active"), "fork": fork()})
+    } else if line.contains("/connect") {
+        json!({"connection": connection(), "workspace": workspace("active")})
+    } else if line.contains("/versions/") {
         json!({"version": version()})
     } else if line.contains("/versions") {
         list(version())
@@ -96,6 +120,23 @@ async fn a_workspace_is_made_found_changed_and_ended() -> Result<()> {
         &["delete", WORKSPACE, "--force"],
         &["recover", WORKSPACE],
         &["recover", WORKSPACE, "--from", "last-version"],
+        &["materialize", WORKSPACE],
+        &["connect", WORKSPACE],
+        &["connect", WORKSPACE, "--timeout", "2m"],
+        &[
+            "fork",
+            WORKSPACE,
+            "--version",
+            VERSION,
+            "--external-id",
+            "b",
+            "--tag",
+            "t",
+        ],
+        &["fork", WORKSPACE, "--live", "--idempotency-key", "f"],
+        &["archive", WORKSPACE],
+        &["archive", WORKSPACE, "--force"],
+        &["unarchive", WORKSPACE],
         &["versions", WORKSPACE, "--limit", "2"],
         &["versions", WORKSPACE, VERSION],
     ] {
@@ -139,6 +180,20 @@ async fn a_workspace_is_made_found_changed_and_ended() -> Result<()> {
             format!("POST {}", one("/recover")),
             json!({"from": "last_version"}),
         ),
+        (format!("POST {}", one("/materialize")), json!({})),
+        (format!("POST {}", one("/connect")), json!({})),
+        (
+            format!("POST {}", one("/connect")),
+            json!({"timeout": "2m"}),
+        ),
+        (
+            format!("POST {}", one("/fork")),
+            json!({"version_id": VERSION, "live": false, "external_id": "b", "tags": ["t"]}),
+        ),
+        (format!("POST {}", one("/fork")), json!({"live": true})),
+        (format!("POST {}", one("/archive")), json!({"force": false})),
+        (format!("POST {}", one("/archive")), json!({"force": true})),
+        (format!("POST {}", one("/unarchive")), json!({})),
         (format!("GET {}", one("/versions?limit=2")), Value::Null),
         (
             format!("GET {}", one(&format!("/versions/{VERSION}"))),
@@ -181,6 +236,22 @@ async fn people_see_a_workspace_with_its_machine_and_what_they_can_choose() -> R
         shown.starts_with("ID") && shown.contains("repo") && shown.contains("2.0 KiB"),
         "{shown}"
     );
+    let shown = bench
+        .run(&["workspace", "fork", WORKSPACE, "--live"])
+        .await?
+        .stdout;
+    for part in [
+        "ses_00000000000000000000000001",
+        "Memory was copied",
+        "API_KEY",
+    ] {
+        assert!(shown.contains(part), "`{part}` is not in\n{shown}");
+    }
+    let shown = bench
+        .run(&["workspace", "connect", WORKSPACE])
+        .await?
+        .stdout;
+    assert!(shown.contains("http://h/w/execs"), "{shown}");
     let shown = bench
         .run(&["workspace", "versions", WORKSPACE])
         .await?

@@ -96,7 +96,7 @@ impl Driver for Gvisor {
             memory_checkpoint: true,
             hardware_isolation: false,
             network_policy: false,
-            hard_disk_limit: false,
+            hard_disk_limit: true,
         }
     }
 

@@ -39,17 +39,14 @@ const OPEN_FILES: (u64, u64) = (1 << 16, 1 << 20);
 /// Writes an attempt's bundle: its directory with `config.json` in it. `cgroup` is where its limits are kept.
 pub(super) fn write_bundle(spec: &Spec, cgroup: &str) -> Result<(), Error> {
     // It becomes part of a flag whose parts are told apart by these.
-    if spec
-        .attempt_dir
+    let path = &spec.overlay_dir;
+    if path
         .as_os_str()
         .as_bytes()
         .iter()
         .any(|byte| b":,".contains(byte))
     {
-        let reason = format!(
-            "the path {} holds a colon or a comma",
-            spec.attempt_dir.display()
-        );
+        let reason = format!("the path {} holds a colon or a comma", path.display());
         return Err(Error::Incapable { reason });
     }
     fs::create_dir_all(&spec.attempt_dir).map_err(Error::io("create", &spec.attempt_dir))?;
@@ -59,9 +56,10 @@ pub(super) fn write_bundle(spec: &Spec, cgroup: &str) -> Result<(), Error> {
     fs::write(&path, text).map_err(Error::io("write", &path))
 }
 
-/// Where changes to the root go: an unnamed file in the attempt's directory, so that they cost disk and not memory.
+/// Where changes to the root go: an unnamed file, so that they cost disk and not memory. Where that is full, a write fails
+/// with ENOSPC and a store through a mapping with SIGBUS, as on any other disk.
 pub(super) fn overlay(spec: &Spec) -> String {
-    format!("dir={}", spec.attempt_dir.display())
+    format!("dir={}", spec.overlay_dir.display())
 }
 
 fn config(spec: &Spec, cgroup: &str) -> Value {
@@ -189,6 +187,7 @@ mod tests {
             host_dir: at("host"),
             attempt_dir: at("attempt"),
             workspace_dir: at("tree"),
+            overlay_dir: at("overlay"),
             mount_path: "/workspace".to_owned(),
             host_name: "sandbox".to_owned(),
             env: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],

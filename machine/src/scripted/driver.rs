@@ -200,7 +200,7 @@ impl Driver for Scripted {
             memory_checkpoint: true,
             hardware_isolation: false,
             network_policy: false,
-            hard_disk_limit: false,
+            hard_disk_limit: true,
         }
     }
 

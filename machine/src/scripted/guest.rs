@@ -174,6 +174,7 @@ impl Guest {
                     Some(Body::SignalRun(signal)) => {
                         state.signal(&signal.run_id, signal.attempt_number, signal.signal);
                     }
+                    Some(Body::FindProcesses(asked)) => state.find_processes(&asked),
                     Some(Body::StopMachine(_)) => return Ok(Some(Stopped)),
                     _ => {}
                 },

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use helmr_guest_wire::{
-    Body, Exit, Frame, Inbound, KnownRun, Outbound, OutputChunk, OutputStream, RunExited, RunLine,
-    RunOutput, RunPhase, StartRun,
+    Body, Exit, FindProcesses, Frame, Inbound, KnownRun, Outbound, OutputChunk, OutputStream,
+    ProcessesFound, RunExited, RunLine, RunOutput, RunPhase, StartRun,
 };
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,7 @@ impl GuestState {
                 }
                 .into(),
                 input_received: 0,
+                idle: false,
             })
             .collect()
     }
@@ -132,6 +133,17 @@ impl GuestState {
                 ended_at: None,
             });
         }
+    }
+
+    /// Says whether an exec of it lives.
+    pub(super) fn find_processes(&mut self, asked: &FindProcesses) {
+        let of_people = |run: &RunState| !run.run_id.starts_with("run_") && run.ended_at.is_none();
+        let found = ProcessesFound {
+            question: asked.question,
+            any: self.runs.iter().any(of_people),
+        };
+        // What is kept is bounded where it is made.
+        let _position = self.outbound.push(Body::ProcessesFound(found));
     }
 
     pub(super) fn take_line(&mut self, line: RunLine) {

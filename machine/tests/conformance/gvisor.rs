@@ -40,6 +40,63 @@ async fn heap_children_files_and_loopback_connections_survive_every_restore() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_lives_beside_its_original_with_files_of_its_own() {
+    let rig = Gvisor::new().await;
+    let mut live = Live::start(&rig, 1).await;
+    live.run(rig.counter());
+    live.line().await;
+    let before = live.ask("deep").await;
+    let image = rig.path().join("fork");
+    let driver = rig.driver();
+    driver.pause(&live.attempt, DEADLINE).await.unwrap();
+    driver
+        .checkpoint(&live.attempt, &image, DEADLINE)
+        .await
+        .unwrap();
+    // The files as they are with the memory.
+    let files = rig.path().join("copied");
+    fs::create_dir_all(&files).unwrap();
+    fs::copy(rig.path().join("tree/open.txt"), files.join("open.txt")).unwrap();
+    driver.resume(&live.attempt, DEADLINE).await.unwrap();
+    let copy = helmr_machine::Attempt {
+        machine: "copy".to_owned(),
+        number: 1,
+    };
+    let spec = Spec {
+        workspace_dir: files.clone(),
+        host_name: "copy".to_owned(),
+        ..spec(&rig, &copy)
+    };
+    let listener = helmr_machine::host::Listener::bind(&spec.host_dir, &copy, None).unwrap();
+    driver
+        .restore(&copy, &spec, &image, DEADLINE)
+        .await
+        .unwrap();
+    let mut copy = Live::greeted(copy, spec, &listener).await;
+    copy.last = live.last;
+    for (one, tree, times) in [
+        (&mut copy, &files, 1),
+        (&mut live, &rig.path().join("tree"), 2),
+    ] {
+        for _ in 0..times {
+            let after = one.ask("deep").await;
+            assert_eq!(after["secret"], before["secret"], "the heap");
+            assert_eq!(after["child"]["pid"], before["child"]["pid"], "the child");
+        }
+        let written = fs::read_to_string(tree.join("open.txt")).unwrap();
+        assert_eq!(
+            written,
+            "line\n".repeat(times + 1),
+            "each writes to its own"
+        );
+    }
+    copy.kill(&rig).await;
+    assert_eq!(live.ask("still").await["line"], "still");
+    live.kill(&rig).await;
+    rig.retire().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_over_the_memory_limit_dies_alone() {
     let rig = Gvisor::new().await;
     let attempt = attempt(1);

@@ -60,6 +60,7 @@ pub(crate) fn spec(rig: &impl Rig, attempt: &Attempt) -> Spec {
         host_dir,
         attempt_dir: attempt_dir.join("bundle"),
         workspace_dir,
+        overlay_dir: attempt_dir.join("bundle"),
         mount_path: "/workspace".to_owned(),
         host_name: "sandbox".to_owned(),
         env: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],

@@ -1,9 +1,12 @@
 //! `HelmrClient`: the public API for backends, tools and browsers.
 import { Http } from "./internal/http.ts";
 import { Execs } from "./resources/execs.ts";
+import { Ptys } from "./resources/ptys.ts";
 import { Auth } from "./resources/public-tokens.ts";
+import { Quotas } from "./resources/quotas.ts";
 import { Runs } from "./resources/runs.ts";
 import { Sessions } from "./resources/sessions.ts";
+import { Storage } from "./resources/storage.ts";
 import { Tokens } from "./resources/tokens.ts";
 import { Workspaces } from "./resources/workspaces.ts";
 
@@ -36,6 +39,9 @@ export class HelmrClient {
   readonly tokens: Tokens;
   readonly workspaces: Workspaces;
   readonly execs: Execs;
+  readonly ptys: Ptys;
+  readonly quotas: Quotas;
+  readonly storage: Storage;
   readonly auth: Auth;
 
   /** @throws TypeError when the server or the credential is missing or unfit. */
@@ -51,6 +57,9 @@ export class HelmrClient {
     this.tokens = new Tokens(http);
     this.workspaces = new Workspaces(http);
     this.execs = new Execs(http);
+    this.ptys = new Ptys(http);
+    this.quotas = new Quotas(http);
+    this.storage = new Storage(http);
     this.auth = new Auth(http);
   }
 }

@@ -69,6 +69,8 @@ export type { ExecOutput } from "./resources/exec-output.ts";
 export type { ExecStdin, WriteStdinOptions } from "./resources/exec-stdin.ts";
 export type * from "./resources/exec-types.ts";
 export type { Execs, WorkspaceExecs } from "./resources/execs.ts";
+export type * from "./resources/file-types.ts";
+export type { WorkspaceFiles } from "./resources/files.ts";
 export type { Growing, GrowingOptions } from "./resources/growing.ts";
 export type {
   DataOf,
@@ -80,6 +82,10 @@ export type {
   SentRecord,
   StreamTokenOptions,
 } from "./resources/lanes.ts";
+export type { PtyAttachment } from "./resources/pty-attachment.ts";
+export type { PtyHandle } from "./resources/pty-handle.ts";
+export type * from "./resources/pty-types.ts";
+export type { Ptys, WorkspacePtys } from "./resources/ptys.ts";
 export type {
   Auth,
   Capability,
@@ -90,11 +96,20 @@ export type {
   PublicTokenLimits,
   PublicTokens,
 } from "./resources/public-tokens.ts";
+export type { EnvironmentQuotas, Quota, QuotaChanges, Quotas } from "./resources/quotas.ts";
 export type * from "./resources/run-types.ts";
 export type { ListRunsOptions, LogFilter, Runs, WaitForRunOptions } from "./resources/runs.ts";
 export type { SessionHandle, TranscriptFilter } from "./resources/session-handle.ts";
 export type * from "./resources/session-types.ts";
 export type { ListSessionsOptions, Sessions, StartAndWaitOptions } from "./resources/sessions.ts";
+export type {
+  Retention,
+  RetentionChanges,
+  Storage,
+  StorageFigure,
+  StorageState,
+  Sweep,
+} from "./resources/storage.ts";
 export type {
   ListTokensOptions,
   NewToken,
@@ -103,7 +118,8 @@ export type {
   Tokens,
   TokenWithSecrets,
 } from "./resources/tokens.ts";
-export type { WorkspaceHandle, WorkspaceVersions } from "./resources/workspace-handle.ts";
+export type { WorkspaceHandle } from "./resources/workspace-handle.ts";
 export type * from "./resources/workspace-types.ts";
+export type { WorkspaceVersions } from "./resources/workspace-versions.ts";
 export type { Workspaces } from "./resources/workspaces.ts";
 export { API_VERSION, SDK_VERSION } from "./version.ts";

@@ -8,7 +8,9 @@ export interface Seen {
   readonly path: string;
   readonly query: Record<string, string>;
   readonly headers: IncomingMessage["headers"];
+  /** Undefined where it is no JSON. */
   readonly body: unknown;
+  readonly text: string;
 }
 
 export type Answer = (seen: Seen, response: ServerResponse) => unknown;
@@ -26,7 +28,10 @@ export async function serve(...answers: Answer[]) {
       path: url.pathname,
       query: Object.fromEntries(url.searchParams),
       headers: request.headers,
-      body: text === "" ? undefined : JSON.parse(text),
+      body: (request.headers["content-type"] ?? "").startsWith("application/json")
+        ? JSON.parse(text)
+        : undefined,
+      text,
     };
     seen.push(now);
     const answer = answers.length > 1 ? answers.shift() : answers[0];

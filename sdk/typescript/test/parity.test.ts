@@ -1,4 +1,4 @@
-//! The client offers what the API does: every operation on sessions, streams, runs, tokens, workspaces and execs has its
+//! The client offers what the API does: every operation on sessions, streams, runs, tokens, workspaces, execs and PTYs has its
 //! method.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ const client = new HelmrClient({ url: "http://127.0.0.1:1", apiKey: "k" });
 const session = client.sessions.open("ses_1");
 const workspace = client.workspaces.open("ws_1");
 const exec = client.execs.open("exec_1");
+const pty = client.ptys.open("pty_1");
 
 /** The method for each operation. A callback is for providers, which have no client. */
 const METHODS: Readonly<Record<string, unknown>> = {
@@ -47,10 +48,38 @@ const METHODS: Readonly<Record<string, unknown>> = {
   get_workspace: client.workspaces.get,
   update_workspace: client.workspaces.update,
   delete_workspace: client.workspaces.delete,
+  materialize_workspace: client.workspaces.materialize,
+  connect_workspace: client.workspaces.connect,
   stop_workspace: client.workspaces.stop,
+  archive_workspace: client.workspaces.archive,
+  unarchive_workspace: client.workspaces.unarchive,
+  fork_workspace: workspace.fork,
   recover_workspace: client.workspaces.recover,
   list_workspace_versions: workspace.versions.list,
   get_workspace_version: workspace.versions.get,
+  capture_workspace: workspace.versions.capture,
+  restore_workspace: workspace.versions.restore,
+  diff_workspace: workspace.versions.diff,
+  diff_workspace_text: workspace.versions.diffText,
+  export_workspace_version: workspace.versions.export,
+  import_workspace_version: workspace.versions.import,
+  get_storage: client.storage.get,
+  sweep_storage: client.storage.sweep,
+  get_retention: client.storage.retention,
+  update_retention: client.storage.setRetention,
+  list_files: workspace.files.list,
+  stat_file: workspace.files.stat,
+  read_file: workspace.files.read,
+  write_file: workspace.files.write,
+  append_file: workspace.files.append,
+  make_directory: workspace.files.mkdir,
+  move_file: workspace.files.move,
+  change_mode: workspace.files.chmod,
+  remove_file: workspace.files.remove,
+  download_files: workspace.files.download,
+  upload_files: workspace.files.upload,
+  glob_files: workspace.files.glob,
+  search_files: workspace.files.search,
   create_exec: workspace.exec,
   list_execs: workspace.execs.list,
   get_exec: client.execs.get,
@@ -58,6 +87,16 @@ const METHODS: Readonly<Record<string, unknown>> = {
   read_exec_stderr: exec.stderr.follow,
   write_exec_stdin: exec.stdin.write,
   signal_exec: exec.signal,
+  create_pty: workspace.pty.create,
+  list_ptys: workspace.pty.list,
+  get_pty: client.ptys.get,
+  read_pty_output: pty.output.follow,
+  write_pty_input: pty.write,
+  resize_pty: pty.resize,
+  close_pty: pty.close,
+  attach_pty: pty.attach,
+  get_quotas: client.quotas.get,
+  update_quotas: client.quotas.update,
 };
 
 interface Operation {
@@ -65,10 +104,22 @@ interface Operation {
   readonly tags: readonly string[];
 }
 
-test("every operation on sessions, streams, runs, tokens, workspaces and execs has a method", async () => {
+test("every operation on sessions, streams, runs, tokens, workspaces, execs and PTYs has a method", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../docs/openapi.json"), "utf8");
   const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, Operation>> };
-  const mine = new Set(["sessions", "streams", "runs", "tokens", "public-tokens", "workspaces", "execs"]);
+  const mine = new Set([
+    "sessions",
+    "streams",
+    "runs",
+    "tokens",
+    "public-tokens",
+    "workspaces",
+    "execs",
+    "ptys",
+    "quotas",
+    "storage",
+    "files",
+  ]);
   const operations = Object.values(paths)
     .flatMap((path) => Object.values(path))
     .filter(({ tags }) => tags?.some((tag) => mine.has(tag)))

@@ -346,6 +346,41 @@ describe("reading and writing", () => {
   });
 });
 
+describe("who a run is after a restore", () => {
+  const before = {
+    run: { id: "run_1", attemptNumber: 1, reason: "start" },
+    session: { id: "ses_1", externalId: "ticket-7" },
+    workspace: { id: "ws_1", path: "/workspace" },
+  };
+
+  async function told(ids: unknown): Promise<unknown> {
+    await using host = start("waits", "knowsItself");
+    const wait = await host.call("wait");
+    host.send({ type: "resumed", now_ms: 0, reseed: "", ids });
+    host.answer(wait, record(1, { text: "go" }));
+    return (await finish(host))[0].output;
+  }
+
+  test("in a fork it has the fork's ids, and no external id", async () => {
+    expect(await told({ run: "run_2", session: "ses_2", workspace: "ws_2" })).toEqual({
+      before,
+      after: {
+        run: { ...before.run, id: "run_2" },
+        session: { id: "ses_2" },
+        workspace: { ...before.workspace, id: "ws_2" },
+      },
+      frozen: true,
+    });
+  });
+
+  test("in its own machine it is who it was", async () => {
+    const same = { run: "run_1", session: "ses_1", workspace: "ws_1" };
+    for (const ids of [same, undefined, "nonsense", { run: 7 }]) {
+      expect(await told(ids)).toEqual({ before, after: before, frozen: true });
+    }
+  });
+});
+
 describe("randomness after a restore", () => {
   async function drawn(reseed: string | undefined): Promise<{ before: Draws; after: Draws }> {
     await using host = start("waits", "random");

@@ -73,6 +73,58 @@ describe("workspaces", () => {
     ]);
   });
 
+  test("materialize, connect, archive and unarchive say what they are told", async () => {
+    const connection = { workspace_id: "ws_1", stays_for: "5m", urls: { execs: "http://h/execs" } };
+    await using server = await serve(json({ workspace: WORKSPACE, connection }));
+    const { workspaces } = server.client;
+    await workspaces.materialize("ws_1");
+    const connected = await workspaces.connect("ws_1", { timeout: "2m" });
+    expect(connected).toEqual({ workspaceId: "ws_1", staysFor: "5m", urls: { execs: "http://h/execs" } });
+    await workspaces.open("ws_1").connect();
+    await workspaces.open("ws_1").materialize();
+    await workspaces.archive("ws_1", { force: true });
+    await workspaces.unarchive("ws_1");
+    expect(server.seen.map(({ method, path, body }) => [method, path, body])).toEqual([
+      ["POST", "/api/v1/workspaces/ws_1/materialize", {}],
+      ["POST", "/api/v1/workspaces/ws_1/connect", { timeout: 120_000 }],
+      ["POST", "/api/v1/workspaces/ws_1/connect", {}],
+      ["POST", "/api/v1/workspaces/ws_1/materialize", {}],
+      ["POST", "/api/v1/workspaces/ws_1/archive", { force: true }],
+      ["POST", "/api/v1/workspaces/ws_1/unarchive", {}],
+    ]);
+  });
+
+  test("fork sends what it begins with, and says which session is which", async () => {
+    const fork = {
+      live: true,
+      from_workspace_id: "ws_1",
+      secrets_copied: ["KEY"],
+      sessions: [{ from_session_id: "ses_1", session_id: "ses_2", from_run_id: "run_1", run_id: "run_2" }],
+    };
+    await using server = await serve(json({ workspace: WORKSPACE, fork }, 201));
+    const forked = await server.client.workspaces.open("ws_1").fork({ live: true, idempotencyKey: "mine" });
+    expect(forked.fork).toEqual({
+      live: true,
+      fromWorkspaceId: "ws_1",
+      secretsCopied: ["KEY"],
+      sessions: [{ fromSessionId: "ses_1", sessionId: "ses_2", fromRunId: "run_1", runId: "run_2" }],
+    });
+    await server.client.workspaces.fork("ws_1", {
+      versionId: "wsv_1",
+      externalId: "b",
+      metadata: { a_b: 1 },
+    });
+    expect(server.seen.map(({ method, path, body }) => [method, path, body])).toEqual([
+      ["POST", "/api/v1/workspaces/ws_1/fork", { live: true }],
+      [
+        "POST",
+        "/api/v1/workspaces/ws_1/fork",
+        { version_id: "wsv_1", external_id: "b", metadata: { a_b: 1 } },
+      ],
+    ]);
+    expect(server.seen[0]?.headers["idempotency-key"]).toBe("mine");
+  });
+
   test("stop, delete and recover say what they are told", async () => {
     await using server = await serve(json({ workspace: WORKSPACE }));
     const { workspaces } = server.client;

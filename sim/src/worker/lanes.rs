@@ -66,7 +66,13 @@ impl World<'_> {
                 self.post(slot.life, Why::Exit(slot, run, sent.position), post);
                 return Ok(());
             }
-            // What comes after the end was told is not believed.
+            // Output is kept also when it comes after the end.
+            Frame::Printed(printed) => Post::Printed { fence, printed },
+            Frame::Logged => Post::Logged {
+                fence,
+                index: sent.position,
+            },
+            // What else comes after the end was told is not believed.
             _ if told => {
                 self.set_handling(slot, run, sent.position);
                 return self.frame_done(slot, run, sent.position);
@@ -132,7 +138,11 @@ impl World<'_> {
                 .find(|sent| sent.position == position)?;
             match &sent.frame {
                 Frame::Call(call) => Some(call.no),
-                Frame::Started | Frame::Finished { .. } | Frame::Exited { .. } => None,
+                Frame::Started
+                | Frame::Printed(_)
+                | Frame::Logged
+                | Frame::Finished { .. }
+                | Frame::Exited { .. } => None,
             }
         });
         let answer = match reply {
@@ -323,6 +333,11 @@ impl World<'_> {
             } => {
                 if let Some(process) = found.guest.processes.get_mut(&run) {
                     let last = process.appended;
+                    hold!(
+                        !(matches!(answer, Answer::Outcome(_)) && process.dropped.contains(no)),
+                        "a wait that was dropped is over",
+                        "{run:?} heard {answer:?} of call {no}"
+                    );
                     let call = process.take(*no, answer);
                     if let Some(call) = call {
                         self.heard_by_task(run, &call, answer, last)?;
@@ -384,7 +399,7 @@ impl World<'_> {
                     last.0
                 );
             }
-            Answer::Token(_) | Answer::Counted | Answer::Refused => {}
+            Answer::Token(_) | Answer::Counted | Answer::Dropped(_) | Answer::Refused => {}
         }
         Ok(())
     }
@@ -434,16 +449,7 @@ impl World<'_> {
         if let Next::After(span) = next {
             self.queue.add(now + span, Event::Step { machine, run });
         }
-        let workspace = self.hosts[machine.host]
-            .disk
-            .get(&machine.id)
-            .map(|record| record.workspace);
-        if let (Some(life), Some(workspace)) = (self.life(machine.host), workspace)
-            && let Some(slot) = self
-                .slot_refs(life)
-                .into_iter()
-                .find(|slot| slot.workspace == workspace)
-        {
+        if let Some(slot) = self.slot_of(machine) {
             self.queue.add(now + 25 * MS, Event::Lane { slot, run });
         }
     }

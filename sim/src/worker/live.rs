@@ -44,6 +44,7 @@ impl World<'_> {
         };
         if let Some(assignment) = held.assignment.clone() {
             self.reconcile(slot, &assignment)?;
+            self.reconcile_execs(slot, &assignment)?;
             self.open_up(slot);
             return self.decide(slot, &assignment);
         }
@@ -64,8 +65,13 @@ impl World<'_> {
         if !held.open {
             held.open = true;
             let runs: Vec<_> = held.lanes.keys().copied().collect();
+            let execs: Vec<_> = held.execs.keys().copied().collect();
             for run in runs {
                 self.queue.add(self.now + MS, Event::Lane { slot, run });
+            }
+            for exec in execs {
+                self.queue
+                    .add(self.now + MS, Event::ExecLane { slot, exec });
             }
         }
     }
@@ -209,6 +215,7 @@ impl World<'_> {
         let now = self.now;
         let busy = self.is_busy(slot);
         let draining = self.process(slot.life).and_then(|process| process.draining);
+        let ending = self.calm.is_ending();
         let Some(held) = self.slot(slot) else {
             return Ok(());
         };
@@ -218,18 +225,25 @@ impl World<'_> {
             .filter(|run| !held.over.contains(&key_of(run)))
             .collect();
         let inside: Vec<RunKey> = held.lanes.keys().chain(&held.launching).copied().collect();
-        if !runs.is_empty() || !inside.is_empty() {
+        let listed = assignment.execs.iter();
+        let execs = !held.execs.is_empty()
+            || listed
+                .map(|exec| exec.id)
+                .any(|exec| !held.execs_over.contains(&exec));
+        if !runs.is_empty() || !inside.is_empty() || execs {
             held.idle_since = now;
         }
         let busy = busy || !held.launching.is_empty();
         let (not_before, idle_since, failures) = (held.not_before, held.idle_since, held.failures);
-        if draining.is_some() && failures >= 3 {
+        // Another worker comes, except at the very end, when nothing fails any more.
+        if draining.is_some() && failures >= 3 && !ending {
             self.leave(slot);
             return Ok(());
         }
         let step = if runs.is_empty() {
             match draining {
-                _ if inside.is_empty() && !busy => {
+                Some(by) if execs => Some((by, Some(true))),
+                _ if inside.is_empty() && !busy && !execs => {
                     let at_once = draining.is_some() || assignment.want == Want::Stop;
                     let due = if at_once {
                         now
@@ -248,7 +262,7 @@ impl World<'_> {
             let rests = |run: &AssignedRun| {
                 run.waiting.is_some() && run.outcomes.is_empty() && run.stop.is_none()
             };
-            let rest = !busy && !strangers && runs.iter().all(|run| rests(run));
+            let rest = !busy && !execs && !strangers && runs.iter().all(|run| rests(run));
             match (rest, draining) {
                 (true, Some(_)) => Some((now, Some(true))),
                 (true, None) => Some((self.hot_until(&runs), Some(false))),
@@ -290,7 +304,9 @@ impl World<'_> {
         let now = self.now;
         let unsettled = self.guest(slot).is_some_and(|guest| {
             let mut processes = guest.processes.values();
+            let mut execs = guest.execs.values();
             processes.any(|process| process.outbox.iter().any(|sent| sent.visible <= now))
+                || execs.any(|exec| exec.outbox.iter().any(|sent| sent.visible <= now))
         });
         let Some(held) = self.slot(slot) else {
             return false;

@@ -95,6 +95,19 @@ impl World<'_> {
             Why::Frame(slot, run, position) => self.frame_answered(slot, run, position, reply),
             Why::Exit(slot, run, position) => self.exit_told(slot, run, position, reply),
             Why::Deliver(slot, run) => self.delivered(slot, run, reply),
+            Why::ExecBegun(slot) => {
+                if let Some(held) = self.slot(slot) {
+                    held.delivering = held.delivering.saturating_sub(1);
+                }
+                match reply {
+                    Reply::Stale => self.lost(slot),
+                    _ => self.look(slot),
+                }
+            }
+            Why::ExecFrame(slot, exec, position) => {
+                self.exec_frame_answered(slot, exec, position, reply)
+            }
+            Why::ExecInput(slot, exec) => self.exec_input_read(slot, exec, reply),
             Why::Aside(slot) => match reply {
                 Reply::Stale => self.lost(slot),
                 _ => self.look(slot),
@@ -111,6 +124,9 @@ impl World<'_> {
             | Why::Frame(slot, _, _)
             | Why::Exit(slot, _, _)
             | Why::Deliver(slot, _)
+            | Why::ExecBegun(slot)
+            | Why::ExecFrame(slot, _, _)
+            | Why::ExecInput(slot, _)
             | Why::Aside(slot) => *slot != of,
         });
     }
@@ -271,7 +287,13 @@ impl World<'_> {
         if let Some(found) = self.hosts[machine.host].machine(machine) {
             found.paused = paused;
             let runs: Vec<_> = found.guest.processes.keys().copied().collect();
+            let execs: Vec<_> = found.guest.execs.keys().copied().collect();
             if !paused {
+                for exec in execs {
+                    let at = self.now + self.dice.span(MS, 10 * MS);
+                    self.queue.add(at, Event::ExecStep { machine, exec });
+                    self.queue.add(at, Event::ExecLane { slot, exec });
+                }
                 for run in runs {
                     let at = self.now + self.dice.span(MS, 10 * MS);
                     self.queue.add(at, Event::Step { machine, run });
@@ -399,6 +421,8 @@ impl World<'_> {
             told: std::collections::BTreeSet::new(),
             killed: std::collections::BTreeSet::new(),
             strays: std::collections::BTreeMap::new(),
+            execs: std::collections::BTreeMap::new(),
+            execs_over: std::collections::BTreeSet::new(),
             idle_since: now,
             not_before: now,
             failures: 0,

@@ -210,6 +210,7 @@ impl World<'_> {
                 held.lanes.entry(run).or_default();
             }
         }
+        self.know_execs(slot);
     }
 
     /// Has the control plane know that the machine is live; nothing acts in its name before.

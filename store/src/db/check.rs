@@ -89,3 +89,45 @@ pub fn raw_sqlite(path: &std::path::Path) -> Result<impl Fn(&str) -> Result<()>>
     let connection = rusqlite::Connection::open(path)?;
     Ok(move |command: &str| Ok(connection.execute_batch(command)?))
 }
+
+/// Makes a SQLite file as a build did whose last migration had this number, and fills it.
+///
+/// # Errors
+/// If the file cannot be made or filled.
+pub fn old_sqlite(path: &std::path::Path, last: usize, fill: &str) -> Result<()> {
+    let mut connection = rusqlite::Connection::open(path)?;
+    super::migrate::sqlite_until(&mut connection, last)?;
+    Ok(connection.execute_batch(fill)?)
+}
+
+/// The same of an empty PostgreSQL database.
+///
+/// # Errors
+/// If the database cannot be reached or filled.
+pub async fn old_postgres(url: &str, last: usize, fill: &str) -> Result<()> {
+    let (mut client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    let driver = tokio::spawn(connection);
+    super::migrate::postgres_until(&mut client, last).await?;
+    client.batch_execute(fill).await?;
+    drop(client);
+    drop(driver.await);
+    Ok(())
+}
+
+/// Every table and column of a SQLite file.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub fn sqlite_columns(path: &std::path::Path) -> Result<Vec<(String, String)>> {
+    let connection = rusqlite::Connection::open(path)?;
+    let mut prepared = connection.prepare(
+        "SELECT m.name, p.name
+        FROM sqlite_master m
+        JOIN pragma_table_info(m.name) p
+        WHERE m.type = 'table'",
+    )?;
+    let columns = prepared
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(columns)
+}

@@ -23,7 +23,8 @@ pub(crate) struct Inline {
 impl Inline {
     pub(super) fn open() -> Result<Self> {
         let mut connection = Connection::open_in_memory()?;
-        connection.execute_batch("PRAGMA foreign_keys = ON;")?;
+        // Small pages: each operation keeps a copy of those that it changes, to go back to.
+        connection.execute_batch("PRAGMA page_size = 1024; PRAGMA foreign_keys = ON;")?;
         migrate::sqlite(&mut connection)?;
         prepare_once(&connection)?;
         let changes = Arc::new(Mutex::new(Vec::new()));

@@ -36,6 +36,36 @@ const MIGRATIONS: &[Migration] = &[
         name: "execs",
         text: include_str!("../../migrations/0005_execs.sql"),
     },
+    Migration {
+        number: 6,
+        name: "want_machines",
+        text: include_str!("../../migrations/0006_want_machines.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "forks",
+        text: include_str!("../../migrations/0007_forks.sql"),
+    },
+    Migration {
+        number: 8,
+        name: "quotas",
+        text: include_str!("../../migrations/0008_quotas.sql"),
+    },
+    Migration {
+        number: 9,
+        name: "ptys",
+        text: include_str!("../../migrations/0009_ptys.sql"),
+    },
+    Migration {
+        number: 10,
+        name: "versions",
+        text: include_str!("../../migrations/0010_versions.sql"),
+    },
+    Migration {
+        number: 11,
+        name: "files",
+        text: include_str!("../../migrations/0011_files.sql"),
+    },
 ];
 
 /// Taken by whoever migrates a PostgreSQL database.
@@ -108,13 +138,27 @@ fn missing(
 }
 
 pub(super) fn sqlite(connection: &mut Connection) -> Result<()> {
+    sqlite_to(connection, MIGRATIONS)
+}
+
+/// The migrations that an earlier build knew.
+fn known_to(last: usize) -> &'static [Migration] {
+    &MIGRATIONS[..last.min(MIGRATIONS.len())]
+}
+
+/// Migrates as a build did whose last migration had this number.
+pub(super) fn sqlite_until(connection: &mut Connection, last: usize) -> Result<()> {
+    sqlite_to(connection, known_to(last))
+}
+
+fn sqlite_to(connection: &mut Connection, migrations: &'static [Migration]) -> Result<()> {
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     tx.execute_batch(&expand(CREATE_HISTORY, &SQLITE))?;
     let applied = tx
         .prepare("SELECT number, checksum FROM schema_migrations ORDER BY number")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
-    for migration in missing(&applied, MIGRATIONS)? {
+    for migration in missing(&applied, migrations)? {
         tx.execute_batch(&expand(migration.text, &SQLITE))?;
         tx.execute(
             "INSERT INTO schema_migrations (number, name, checksum) VALUES (?1, ?2, ?3)",
@@ -126,6 +170,21 @@ pub(super) fn sqlite(connection: &mut Connection) -> Result<()> {
 
 pub(super) async fn postgres(connection: &mut deadpool_postgres::Object) -> Result<()> {
     let tx = connection.transaction().await?;
+    postgres_to(&tx, MIGRATIONS).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Migrates as a build did whose last migration had this number.
+pub(super) async fn postgres_until(client: &mut tokio_postgres::Client, last: usize) -> Result<()> {
+    let tx = client.transaction().await?;
+    postgres_to(&tx, known_to(last)).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn postgres_to(
+    tx: &tokio_postgres::Transaction<'_>,
+    migrations: &'static [Migration],
+) -> Result<()> {
     tx.query("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])
         .await?;
     tx.batch_execute(&expand(CREATE_HISTORY, &POSTGRES)).await?;
@@ -138,7 +197,7 @@ pub(super) async fn postgres(connection: &mut deadpool_postgres::Object) -> Resu
         .iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect();
-    for migration in missing(&applied, MIGRATIONS)? {
+    for migration in missing(&applied, migrations)? {
         tx.batch_execute(&expand(migration.text, &POSTGRES)).await?;
         tx.execute(
             "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",
@@ -150,7 +209,7 @@ pub(super) async fn postgres(connection: &mut deadpool_postgres::Object) -> Resu
         )
         .await?;
     }
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
 #[cfg(test)]

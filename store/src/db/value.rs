@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use helmr_domain::{
     ApiKeyId, BlobId, CanonicalJson, CheckpointId, DeploymentId, Duration, EnvironmentId, Epoch,
-    ExecId, GroupId, ImageId, MaterializationId, OrganizationId, ProjectId, PublicTokenId,
-    RecordId, ResourceName, RunId, SandboxId, SessionId, Slug, StreamName, TaskRowId, Timestamp,
-    TokenId, VersionId, WaitId, WorkerId, WorkspaceId,
+    ExecId, GroupId, ImageId, MaterializationId, OrganizationId, ProcessId, ProjectId,
+    PublicTokenId, RecordId, ResourceName, RunId, SandboxId, SessionId, Slug, StreamName,
+    TaskRowId, Timestamp, TokenId, VersionId, WaitId, WorkerId, WorkspaceId,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,6 +285,7 @@ texts!(
     ImageId,
     MaterializationId,
     OrganizationId,
+    ProcessId,
     ProjectId,
     PublicTokenId,
     RecordId,

@@ -1,23 +1,23 @@
 //! What happens to execs, committed with what it means for their machine.
 
-use helmr_domain::exec::{Command, Effect, State, decide};
+use helmr_domain::exec::{Command, Effect, End, State, decide};
 use helmr_domain::timer::Purpose;
-use helmr_domain::{Duration, ExecId, Moment, Scope, WorkspaceId};
+use helmr_domain::{Duration, Moment, ProcessId, Scope, WorkspaceId};
 
 use super::{Create, Exec, row};
 use crate::db::Tx;
 use crate::idempotency::{self, Kept, Origin};
-use crate::{Error, Hint, Result, Store, machine, outbox, timers, workspaces};
+use crate::{Hint, Result, Store, machine, outbox, quotas, timers, workspaces};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 /// Between the signal that ends an exec politely and the one that ends it.
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// Makes an exec. It goes into the workspace's machine at once if there is a live one, and asks for one if there is none.
 ///
 /// # Errors
-/// `NotFound`; `Refused`: `WorkspaceNotActive`, `IdempotencyKeyReused`.
+/// `NotFound`; `Refused`: `WorkspaceNotActive`, `IdempotencyKeyReused`, `QuotaExceeded`.
 pub async fn create(store: &Store, input: Create) -> Result<Kept<Exec>> {
     store
         .write(input, |tx, input| Box::pin(create_in(tx, input)))
@@ -31,6 +31,7 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Exec>> {
         return Ok(kept);
     }
     workspaces::check_usable(tx, scope, input.workspace).await?;
+    quotas::check_work(tx, scope).await?;
     let id = input.id;
     row::insert(tx, input).await?;
     workspaces::touch(tx, input.workspace, at).await?;
@@ -41,7 +42,7 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Exec>> {
         }
         Some(_) | None => tx.hint(Hint::Queue),
     }
-    let exec = row::find(tx, id).await?.ok_or(Error::NotFound("exec"))?;
+    let exec = row::find(tx, id).await?.ok_or_else(|| row::missing(id))?;
     idempotency::keep(tx, scope, origin, exec, at).await
 }
 
@@ -52,7 +53,7 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Exec>> {
 pub async fn signal(
     store: &Store,
     scope: Scope,
-    id: ExecId,
+    id: ProcessId,
     signal: i32,
     at: Moment,
 ) -> Result<Exec> {
@@ -62,7 +63,7 @@ pub async fn signal(
             Box::pin(async move {
                 let mut exec = row::find_in(tx, scope, id)
                     .await?
-                    .ok_or(Error::NotFound("exec"))?;
+                    .ok_or_else(|| row::missing(id))?;
                 apply(tx, &mut exec, Command::Signal { signal }, at).await?;
                 Ok(exec)
             })
@@ -101,17 +102,18 @@ pub(super) async fn apply(
         }
     }
     row::save(tx, exec).await?;
-    tx.hint(Hint::Exec(exec.id));
+    tx.hint(Hint::Process(exec.id));
     Ok(true)
 }
 
-/// The timer: politely first, and with force when that did not help.
-pub(crate) async fn expire(tx: &mut Tx, id: ExecId, at: Moment) -> Result<()> {
+/// The timer: politely first, and with force when that did not help. A PTY was hung up before.
+pub(crate) async fn expire(tx: &mut Tx, id: ProcessId, at: Moment) -> Result<()> {
     let Some(mut exec) = row::find(tx, id).await? else {
         return Ok(());
     };
-    let signal = if exec.timed_out { SIGKILL } else { SIGTERM };
-    exec.timed_out = true;
+    let was_told = exec.timed_out || exec.pty.is_some();
+    let signal = if was_told { SIGKILL } else { SIGTERM };
+    exec.timed_out = exec.pty.is_none();
     if apply(tx, &mut exec, Command::Signal { signal }, at).await? {
         timers::arm(tx, Purpose::ExecTimeout, &id, at.now.after(GRACE)).await?;
     }
@@ -121,6 +123,12 @@ pub(crate) async fn expire(tx: &mut Tx, id: ExecId, at: Moment) -> Result<()> {
 /// Those that are in the workspace's machine or ask for one.
 pub(crate) async fn active_in(tx: &mut Tx, workspace: WorkspaceId) -> Result<Vec<Exec>> {
     row::active(tx, workspace).await
+}
+
+/// Whether something there keeps its machine from parking.
+pub(crate) async fn any_awake(tx: &mut Tx, workspace: WorkspaceId) -> Result<bool> {
+    let active = row::active(tx, workspace).await?;
+    Ok(active.iter().any(|exec| !exec.is_idle()))
 }
 
 /// Whether something there asks for a machine.
@@ -134,9 +142,17 @@ pub(crate) async fn lease_queued(tx: &mut Tx, workspace: WorkspaceId, at: Moment
     all(tx, workspace, &Command::Lease, at).await
 }
 
-/// The machine is gone.
+/// The machine is gone. What was to be killed in it is.
 pub(crate) async fn lose_in(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<()> {
-    all(tx, workspace, &Command::Lose, at).await.map(drop)
+    for mut exec in row::active(tx, workspace).await? {
+        let command = if exec.signals.contains(&SIGKILL) {
+            Command::End(End::Killed { signal: SIGKILL })
+        } else {
+            Command::Lose
+        };
+        apply(tx, &mut exec, command, at).await?;
+    }
+    Ok(())
 }
 
 /// Ends what runs in the workspace's machine, with force.
@@ -145,6 +161,17 @@ pub(crate) async fn kill_in(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> 
     all(tx, workspace, &Command::Signal { signal }, at)
         .await
         .map(drop)
+}
+
+/// Ends what waits for a machine that it is not to have.
+pub(crate) async fn kill_queued_in(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<()> {
+    for mut exec in row::active(tx, workspace).await? {
+        if exec.state == State::Queued {
+            let signal = SIGKILL;
+            apply(tx, &mut exec, Command::Signal { signal }, at).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn all(tx: &mut Tx, workspace: WorkspaceId, command: &Command, at: Moment) -> Result<usize> {

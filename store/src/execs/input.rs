@@ -1,22 +1,33 @@
 //! What execs are given to read: sealed pieces by offset, until they are taken.
 
-use helmr_domain::{ExecId, Moment, Refusal, Scope, limits};
+use helmr_domain::{Moment, ProcessId, Refusal, Scope, limits, pty};
 
 use super::output::{Piece, read_piece};
 use super::report::Fenced;
 use super::{Exec, Stdin, report, row};
 use crate::db::{Tx, params, sql};
-use crate::{Error, Hint, Result, Store, outbox};
+use crate::{Hint, Result, Store, outbox};
 
 /// A piece of input.
 #[derive(Debug, Clone)]
 pub struct WriteInput {
     pub at: Moment,
     pub scope: Scope,
-    pub exec: ExecId,
-    pub piece: Piece,
+    pub exec: ProcessId,
+    pub place: Place,
+    pub size_bytes: u64,
+    pub sealed: Vec<u8>,
     /// Nothing comes behind it.
     pub close: bool,
+}
+
+/// Where a piece of input belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At this offset, so that it may be given again.
+    At(u64),
+    /// Behind whatever was given before.
+    Behind,
 }
 
 /// Part of an exec's input, for its worker.
@@ -25,6 +36,15 @@ pub struct Input {
     pub exec: Exec,
     /// The first may begin before the offset that was asked for.
     pub pieces: Vec<Piece>,
+}
+
+impl Input {
+    /// Whether nothing comes behind `reached`: all was given, or its process takes no more and what waited is gone.
+    #[must_use]
+    pub fn ends_at(&self, reached: u64) -> bool {
+        let stdin = self.exec.stdin;
+        stdin.closed && (reached >= stdin.end || self.pieces.is_empty())
+    }
 }
 
 sql! {
@@ -58,24 +78,27 @@ pub async fn write_input(store: &Store, input: WriteInput) -> Result<Exec> {
 async fn write_in(tx: &mut Tx, input: &WriteInput) -> Result<Exec> {
     let mut exec = row::find_in(tx, input.scope, input.exec)
         .await?
-        .ok_or(Error::NotFound("exec"))?;
-    let piece = &input.piece;
-    let end = piece.offset + piece.size_bytes;
+        .ok_or_else(|| row::missing(input.exec))?;
+    let offset = match input.place {
+        Place::At(offset) => offset,
+        Place::Behind => exec.stdin.end,
+    };
+    let end = offset + input.size_bytes;
     if end <= exec.stdin.end && (exec.stdin.closed || !input.close) {
         return Ok(exec);
     }
     if exec.state.is_final() || exec.stdin.closed {
         return Err(Refusal::ExecInputClosed.into());
     }
-    if piece.offset != exec.stdin.end {
+    if offset != exec.stdin.end {
         let expected = exec.stdin.end;
         return Err(Refusal::ExecInputOutOfStep { expected }.into());
     }
     if end - exec.stdin.taken > limits::EXEC_INPUT_BYTES {
         return Err(Refusal::ExecInputFull.into());
     }
-    if piece.size_bytes > 0 {
-        let bound = params![exec.id, piece.offset, piece.size_bytes, piece.sealed];
+    if input.size_bytes > 0 {
+        let bound = params![exec.id, offset, input.size_bytes, input.sealed];
         tx.run(&INSERT, bound).await?;
     }
     exec.stdin = Stdin {
@@ -85,13 +108,14 @@ async fn write_in(tx: &mut Tx, input: &WriteInput) -> Result<Exec> {
     };
     save(tx, &exec).await?;
     outbox::mark(tx, exec.workspace_id, input.at).await?;
+    super::pty::apply(tx, &mut exec, pty::Command::Type, input.at).await?;
     Ok(exec)
 }
 
 async fn save(tx: &mut Tx, exec: &Exec) -> Result<()> {
     let Stdin { end, taken, closed } = exec.stdin;
     tx.run(&SET, params![exec.id, end, taken, closed]).await?;
-    tx.hint(Hint::Exec(exec.id));
+    tx.hint(Hint::Process(exec.id));
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! What execs print: sealed pieces by offset, the newest of them kept.
 
-use helmr_domain::{ExecId, Scope, limits};
+use helmr_domain::{ProcessId, Scope, limits};
 
 use super::{Exec, Stream, Window, row};
 use crate::db::{Row, Tx, params, sql};
-use crate::{Error, Hint, Result, Store};
+use crate::{Hint, Result, Store};
 
 /// A sealed piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub(super) async fn append(
         Stream::Stdout => exec.stdout = Window { start, end },
         Stream::Stderr => exec.stderr = Window { start, end },
     }
-    tx.hint(Hint::Exec(exec.id));
+    tx.hint(Hint::Process(exec.id));
     Ok(())
 }
 
@@ -100,18 +100,18 @@ pub(super) async fn append(
 pub async fn read_output(
     store: &Store,
     scope: Scope,
-    id: ExecId,
+    id: impl Into<ProcessId>,
     stream: Stream,
     offset: u64,
     limit: u32,
 ) -> Result<Output> {
     store
-        .read((scope, id, stream, offset, limit), |tx, input| {
+        .read((scope, id.into(), stream, offset, limit), |tx, input| {
             let (scope, id, stream, offset, limit) = *input;
             Box::pin(async move {
                 let exec = row::find_in(tx, scope, id)
                     .await?
-                    .ok_or(Error::NotFound("exec"))?;
+                    .ok_or_else(|| row::missing(id))?;
                 let bound = params![id, stream.as_str(), offset, limit];
                 let found = tx.rows(&PIECES, bound).await?;
                 let pieces = found

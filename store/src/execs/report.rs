@@ -1,7 +1,7 @@
 //! What workers report of execs. A report may come again.
 
 use helmr_domain::exec::{Command, End};
-use helmr_domain::{EnvironmentId, ExecId, Moment, Refusal, WorkspaceId};
+use helmr_domain::{EnvironmentId, Moment, ProcessId, Refusal, WorkspaceId};
 
 use super::change::apply;
 use super::output::Piece;
@@ -14,7 +14,7 @@ use crate::{Error, Result, Store, lease, machine};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fenced {
     pub lease: Fence,
-    pub exec: ExecId,
+    pub exec: ProcessId,
 }
 
 /// What a process printed, each stream in order.

@@ -8,7 +8,7 @@ use helmr_domain::{Timestamp, WorkspaceId, run};
 use super::row::{self, MachineRow};
 use crate::db::Tx;
 use crate::lease::{self, Leased};
-use crate::{Error, Hint, Result, execs, outbox, runs, wait};
+use crate::{Error, Hint, Result, execs, forks, outbox, runs, wait, workspaces};
 
 /// What the end of a machine means to the runs in it.
 pub(crate) type Loss = run::Loss;
@@ -26,8 +26,11 @@ pub(crate) async fn apply(
     let Some(next) = decision.next else {
         return Ok(false);
     };
+    note_touched(tx, machine, next).await?;
+    let leaving = machine.leaving;
     enter(machine, next, at);
     row::save(tx, machine).await?;
+    tell_workspace(tx, machine, leaving, at).await?;
     for effect in decision.effects {
         match effect {
             Effect::RunsGoOn => all_runs(tx, machine, &run::Command::Live, at).await?,
@@ -44,7 +47,12 @@ pub(crate) async fn apply(
         }
     }
     if machine.ended_at.is_some() {
+        let reason = format!("the machine is {}", machine.state.as_str());
+        forks::fail_all(tx, machine.workspace, &reason, at).await?;
         execs::lose_in(tx, machine.workspace, at).await?;
+    }
+    if machine.ended_at.is_some() || machine.is_parked() {
+        workspaces::settle_captures(tx, leased, machine, at).await?;
     }
     outbox::mark(tx, machine.workspace, at).await?;
     if machine.ending && matches!(machine.state, State::Parked { .. }) {
@@ -53,6 +61,49 @@ pub(crate) async fn apply(
     // Room was made, or something may be woken.
     tx.hint(Hint::Queue);
     Ok(true)
+}
+
+/// A park captured what was written; whatever was set aside writes again once it is awake.
+async fn note_touched(tx: &mut Tx, machine: &mut MachineRow, next: State) -> Result<()> {
+    match (machine.state, next) {
+        (State::Live | State::Parking, State::Parked { .. }) => {
+            row::set_touched(tx, machine, false).await
+        }
+        (State::Resuming { .. }, State::Live) => row::set_touched(tx, machine, true).await,
+        _ => Ok(()),
+    }
+}
+
+/// Says what became of a machine that was asked for by itself. `leaving`: it was told to make room.
+async fn tell_workspace(
+    tx: &mut Tx,
+    machine: &MachineRow,
+    leaving: bool,
+    at: Moment,
+) -> Result<()> {
+    let workspace = machine.workspace;
+    match machine.state {
+        State::Live if !machine.ending => workspaces::machine_is_live(tx, workspace).await,
+        // Its worker goes away, or did not know yet: what was asked for is asked for again.
+        State::Parked { .. } | State::Stopped if !machine.ending && !leaving => {
+            workspaces::machine_ended(tx, workspace, workspaces::Asked::Again, at).await
+        }
+        // Whoever asked is told, and may ask again: another one would most likely go the same way.
+        State::Failed | State::Lost => {
+            workspaces::machine_ended(tx, workspace, workspaces::Asked::NoMore, at).await
+        }
+        State::Live
+        | State::Parked { .. }
+        | State::Stopped
+        | State::Requested
+        | State::Preparing
+        | State::Parking
+        | State::Resuming { .. }
+        | State::Stopping => {
+            tx.hint(Hint::Workspace(workspace));
+            Ok(())
+        }
+    }
 }
 
 fn enter(machine: &mut MachineRow, next: State, at: Moment) {
@@ -119,6 +170,11 @@ async fn forget(
     at: Moment,
 ) -> Result<()> {
     if !runs::active_in(tx, machine.workspace).await?.is_empty() {
+        return Ok(());
+    }
+    if machine.touched {
+        // Somebody wrote to its files: it is woken for its end, which captures them.
+        tx.hint(Hint::Queue);
         return Ok(());
     }
     // It has no runs to lose.

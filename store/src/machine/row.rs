@@ -9,6 +9,7 @@ use serde_json::Value as JsonValue;
 
 use crate::Result;
 use crate::db::{Json, Row, Tx, params, sql};
+use crate::forks::Names;
 use crate::lease::scope;
 
 #[derive(Debug, Clone)]
@@ -23,12 +24,15 @@ pub(crate) struct MachineRow {
     pub(crate) driver: String,
     pub(crate) spec: Spec,
     pub(crate) base_version: Option<VersionId>,
-    /// Whether something in it may have written to its files.
+    /// Whether its files may be newer than the last version: something in it or, while it is parked, somebody else may
+    /// have written to them.
     pub(crate) touched: bool,
     /// Told to make room.
     pub(crate) leaving: bool,
     /// Told to end for good: nothing joins it any more.
     pub(crate) ending: bool,
+    /// Its workspace went on from other files.
+    pub(crate) superseded: bool,
     pub(crate) failed_wakes: u32,
     pub(crate) not_before: Timestamp,
     pub(crate) failure: Option<JsonValue>,
@@ -37,11 +41,22 @@ pub(crate) struct MachineRow {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
+impl MachineRow {
+    pub(crate) const fn is_parked(&self) -> bool {
+        matches!(self.state, State::Parked { .. })
+    }
+
+    /// Whether it is over and may have left files that nobody captured.
+    pub(crate) const fn left_newer_files(&self) -> bool {
+        matches!(self.state, State::Lost | State::Failed) && self.touched
+    }
+}
+
 macro_rules! select {
     () => {
         "SELECT id, organization_id, project_id, environment_id, workspace_id, state,
             checkpoint_id, worker_id, epoch, driver, spec, base_version_id, touched, leaving,
-            ending, failed_wakes, not_before_at, failure, live_at, parked_at, ended_at
+            ending, superseded, failed_wakes, not_before_at, failure, live_at, parked_at, ended_at
         FROM materializations
         "
     };
@@ -63,6 +78,25 @@ sql! {
         )
         VALUES ($1, $2, $3, $4, $5, 'preparing', $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, 0, $14)";
 
+    /// On the disk of the same worker, which nobody has leased it from.
+    INSERT_PARKED = "INSERT INTO materializations (
+            id, organization_id, project_id, environment_id, workspace_id, state, checkpoint_id,
+            worker_id, epoch, driver, spec, cpu_millis, memory_mib, base_version_id, protocol,
+            touched, leaving, failed_wakes, not_before_at, requested_at, parked_at
+        )
+        SELECT $2, organization_id, project_id, environment_id, $3, 'parked', $4, worker_id, 0,
+            driver, spec, cpu_millis, memory_mib, $5, protocol, 0, 0, 0, 0, $6, $6
+        FROM materializations
+        WHERE id = $1";
+
+    FIND_NAMES = "SELECT names
+        FROM materializations
+        WHERE id = $1";
+
+    SET_NAMES = "UPDATE materializations
+        SET names = $2
+        WHERE id = $1";
+
     SAVE = "UPDATE materializations
         SET state = $2, checkpoint_id = $3, worker_id = $4, epoch = $5, leaving = $6,
             failed_wakes = $7, not_before_at = $8, failure = $9, live_at = $10, parked_at = $11,
@@ -72,6 +106,14 @@ sql! {
     TOUCH = "UPDATE materializations
         SET touched = 1
         WHERE workspace_id = $1 AND ended_at IS NULL AND touched = 0";
+
+    SUPERSEDE = "UPDATE materializations
+        SET superseded = 1
+        WHERE workspace_id = $1 AND ended_at IS NULL";
+
+    SET_TOUCHED = "UPDATE materializations
+        SET touched = $2
+        WHERE id = $1 AND touched <> $2";
 
     SET_ENDING = "UPDATE materializations
         SET ending = 1
@@ -125,6 +167,7 @@ fn read(mut row: Row) -> Result<MachineRow> {
         touched: row.take("touched")?,
         leaving: row.take("leaving")?,
         ending: row.take("ending")?,
+        superseded: row.take("superseded")?,
         failed_wakes: row.take("failed_wakes")?,
         not_before: row.take("not_before_at")?,
         failure: row.take("failure")?,
@@ -229,6 +272,19 @@ pub(crate) async fn touch(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
     tx.run(&TOUCH, params![workspace]).await.map(drop)
 }
 
+/// Notes that what a workspace's machine leaves is not what the workspace goes on from.
+pub(crate) async fn supersede(tx: &mut Tx, workspace: WorkspaceId) -> Result<()> {
+    tx.run(&SUPERSEDE, params![workspace]).await.map(drop)
+}
+
+/// Notes whether a machine's files may be newer than its workspace's last version.
+pub(crate) async fn set_touched(tx: &mut Tx, row: &mut MachineRow, touched: bool) -> Result<()> {
+    row.touched = touched;
+    tx.run(&SET_TOUCHED, params![row.id, touched])
+        .await
+        .map(drop)
+}
+
 /// Notes that a machine is to end as soon as its runs have.
 pub(crate) async fn set_ending(tx: &mut Tx, row: &mut MachineRow) -> Result<()> {
     row.ending = true;
@@ -276,4 +332,35 @@ pub(crate) async fn drop_checkpoint(tx: &mut Tx, id: CheckpointId, at: Moment) -
     tx.run(&DROP_CHECKPOINT, params![id, at.now])
         .await
         .map(drop)
+}
+
+/// A machine that begins as a copy of another, parked.
+pub(crate) struct NewParked {
+    pub(crate) id: MaterializationId,
+    pub(crate) of: MaterializationId,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) checkpoint: CheckpointId,
+    pub(crate) version: VersionId,
+}
+
+pub(crate) async fn insert_parked(tx: &mut Tx, new: NewParked, at: Moment) -> Result<()> {
+    let bound = params![
+        new.of,
+        new.id,
+        new.workspace,
+        new.checkpoint,
+        new.version,
+        at.now
+    ];
+    tx.run(&INSERT_PARKED, bound).await.map(drop)
+}
+
+/// What runs are called inside a machine, where that is another name than theirs.
+pub(crate) async fn names(tx: &mut Tx, id: MaterializationId) -> Result<Names> {
+    let Json(names) = tx.one(&FIND_NAMES, params![id]).await?.take("names")?;
+    Ok(names)
+}
+
+pub(crate) async fn set_names(tx: &mut Tx, id: MaterializationId, names: &Names) -> Result<()> {
+    tx.run(&SET_NAMES, params![id, Json(names)]).await.map(drop)
 }

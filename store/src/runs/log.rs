@@ -266,19 +266,30 @@ pub(super) async fn flush(tx: &mut Tx, mut about: About, id: RunId, at: Moment) 
         let stream = found.parse("stream", LogStream::read)?;
         let attempt = found.take("attempt")?;
         let mut position = read_position(&mut found)?;
-        let piece = Piece {
-            run: id,
-            attempt,
-            stream,
-            start: position.start(),
-        };
+        let start = position.start();
         let Some(tail) = position.tail.take() else {
             continue;
         };
         about.attempt = Some(attempt);
-        piece.keep(tx, about, &tail, at).await?;
         let left = left(tx, id).await?;
-        set_left(tx, id, left.saturating_sub(tail.size_bytes)).await?;
+        match left.checked_sub(tail.size_bytes) {
+            Some(left) => {
+                let piece = Piece {
+                    run: id,
+                    attempt,
+                    stream,
+                    start,
+                };
+                piece.keep(tx, about, &tail, at).await?;
+                set_left(tx, id, left).await?;
+            }
+            // The run's other output has taken its place meanwhile.
+            None => {
+                position.cut = Some(start);
+                tell_cut(tx, about, stream, start, at).await?;
+                set_left(tx, id, 0).await?;
+            }
+        }
         save(tx, id, stream, attempt, &position).await?;
     }
     Ok(())

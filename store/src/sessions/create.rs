@@ -10,14 +10,14 @@ use super::{Start, Started, tags};
 use crate::db::Tx;
 use crate::deployments::Task;
 use crate::idempotency::{self, Kept, Origin};
-use crate::{Error, Result, Store, deployments, events, timers, workspaces};
+use crate::{Error, Result, Store, deployments, events, quotas, timers, workspaces};
 
 /// Starts a session: makes its workspace, unless one is given, and its first run, queued. An external id of an open
 /// session with the same fingerprint gives that session, with its active run or a new one.
 ///
 /// # Errors
 /// `NotFound` for task or workspace; `Refused`: `SessionFingerprintMismatch`, `WorkspaceIncompatible`,
-/// `WorkspaceNotActive`, `SecretMissing`, `IdempotencyKeyReused`.
+/// `WorkspaceNotActive`, `SecretMissing`, `IdempotencyKeyReused`, `QuotaExceeded`.
 pub async fn start(store: &Store, input: Start) -> Result<Kept<Started>> {
     store
         .write(input, |tx, input| Box::pin(start_in(tx, input)))
@@ -113,7 +113,10 @@ async fn open(tx: &mut Tx, task: &Task, input: &Start, ids: &Ids) -> Result<Sess
         .ok_or(Error::NotFound("sandbox"))?;
     let id = ids.session;
     let workspace = match input.workspace {
-        Some(given) => workspaces::attach(tx, input.scope, given, &sandbox).await?,
+        Some(given) => {
+            quotas::check_work(tx, input.scope).await?;
+            workspaces::attach(tx, input.scope, given, &sandbox).await?
+        }
         None => {
             let new = workspaces::New {
                 id: ids.workspace,

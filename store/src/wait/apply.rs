@@ -2,7 +2,7 @@
 
 use helmr_domain::timer::Purpose;
 use helmr_domain::wait::{Command, Effect, Kind, Outcome, Record, State, decide};
-use helmr_domain::{Moment, RunId, SessionId, StreamName, TokenId, WorkspaceId};
+use helmr_domain::{Event, EventKind, Moment, RunId, SessionId, StreamName, TokenId, WorkspaceId};
 
 use super::row::{self, WaitRow};
 use crate::db::Tx;
@@ -49,6 +49,34 @@ pub(crate) async fn apply(
         }
     }
     Ok(true)
+}
+
+/// Tells of a wait that has begun.
+pub(crate) async fn tell_created(tx: &mut Tx, wait: &WaitRow, at: Moment) -> Result<()> {
+    let mut event = Event::new(EventKind::WaitCreated)
+        .with("wait_id", wait.id.to_string())
+        .with("wait_kind", wait.wait.kind.as_str())
+        .with("blocking", wait.blocking);
+    event = match &wait.wait.kind {
+        Kind::Token(token) => event.with("token_id", token.to_string()),
+        Kind::Stream { stream, .. } => event.with("stream", stream.as_str()),
+        Kind::Timer { due_at, .. } => event.with("due_at", due_at.to_rfc3339()),
+    };
+    if let Some(timeout_at) = wait.wait.timeout_at {
+        event = event.with("timeout_at", timeout_at.to_rfc3339());
+    }
+    events::append(tx, wait.about(), event, at).await
+}
+
+/// Arms what a wait is due by.
+pub(crate) async fn arm(tx: &mut Tx, wait: &WaitRow) -> Result<()> {
+    if let Kind::Timer { due_at, clock } = wait.wait.kind {
+        timers::arm_by(tx, clock, Purpose::WaitDue, &wait.id, due_at).await?;
+    }
+    if let Some(timeout_at) = wait.wait.timeout_at {
+        timers::arm(tx, Purpose::WaitTimeout, &wait.id, timeout_at).await?;
+    }
+    Ok(())
 }
 
 /// Gives the waits on a token their outcome.

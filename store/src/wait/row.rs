@@ -62,6 +62,11 @@ sql! {
         FROM waits
         WHERE run_id = $1 AND attempt = $2 AND call_no = $3");
 
+    OF_ATTEMPT = concat!("SELECT ", columns!(), "
+        FROM waits
+        WHERE run_id = $1 AND attempt = $2
+        ORDER BY created_at, id");
+
     ON_TOKEN = concat!("SELECT ", columns!(), "
         FROM waits
         WHERE token_id = $1 AND state IN ('hot', 'parked')");
@@ -213,6 +218,12 @@ pub(crate) async fn find_call(
 ) -> Result<Option<WaitRow>> {
     let found = tx.find(&FIND_CALL, params![run, attempt, call_no]).await?;
     found.map(read).transpose()
+}
+
+/// Every wait of an attempt, over or not.
+pub(crate) async fn of_attempt(tx: &mut Tx, run: RunId, attempt: u32) -> Result<Vec<WaitRow>> {
+    let found = tx.rows(&OF_ATTEMPT, params![run, attempt]).await?;
+    found.into_iter().map(read).collect()
 }
 
 pub(super) async fn on_token(tx: &mut Tx, token: helmr_domain::TokenId) -> Result<Vec<WaitRow>> {

@@ -11,10 +11,11 @@ use helmr_domain::{
 
 use crate::db::{Tx, params, sql};
 use crate::execs::Exec;
+use crate::forks::{Names, Order};
 use crate::machine::{self, MachineRow};
 use crate::runs::RunRow;
 use crate::wait::WaitRow;
-use crate::{Error, Result, Store, execs, lease, runs, wait as waits};
+use crate::{Error, Result, Store, execs, forks, lease, runs, wait as waits, workspaces};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -27,8 +28,18 @@ pub struct Assignment {
     pub machine: AssignedMachine,
     pub runs: Vec<AssignedRun>,
     pub execs: Vec<Exec>,
+    /// Versions that people asked for.
+    pub captures: Vec<VersionId>,
+    /// Copies of it that are asked for.
+    pub forks: Vec<Order>,
     pub auto_stop_after: Duration,
+    /// After how long of nothing typed or printed a PTY is idle.
+    pub pty_idle_after: Duration,
+    /// Until when the machine stays although nothing runs in it.
+    pub keep_until: Option<Timestamp>,
     pub want: Want,
+    /// The machine was told to end: nothing in it is kept.
+    pub ending: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +55,8 @@ pub struct AssignedMachine {
     pub driver: String,
     pub spec: Spec,
     pub origin: Origin,
+    /// What runs are called inside, where that is another name than theirs.
+    pub names: Names,
 }
 
 /// What the machine comes from.
@@ -108,13 +121,20 @@ sql! {
         WHERE lease_state = 'held' AND lease_worker_id = $1
         ORDER BY id";
 
-    FIND_REVISION = "SELECT revision, auto_stop_after_us
-        FROM workspaces
-        WHERE id = $1";
+    FIND_REVISION = "SELECT s.revision, s.auto_stop_after_us, e.pty_idle_us
+        FROM workspaces s
+        JOIN environments e ON e.id = s.environment_id
+        WHERE s.id = $1";
 
     FIND_VERSION = "SELECT manifest
         FROM versions
         WHERE id = $1";
+
+    /// The files may have been written since the checkpoint, and captured: it is woken on those.
+    FIND_FILES = "SELECT s.current_version_id AS version_id, v.manifest
+        FROM workspaces s
+        JOIN versions v ON v.id = s.current_version_id
+        WHERE s.id = $1";
 
     FIND_CHECKPOINT = "SELECT c.version_id, v.manifest
         FROM checkpoints c
@@ -165,6 +185,7 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
     let mut row = tx.one(&FIND_REVISION, params![workspace]).await?;
     let revision = row.take("revision")?;
     let auto_stop_after: Option<Duration> = row.take("auto_stop_after_us")?;
+    let pty_idle_after: Option<Duration> = row.take("pty_idle_us")?;
     let mut assigned = Vec::new();
     for run in runs::active_in(tx, workspace).await? {
         assigned.push(read_run(tx, &machine, &run).await?);
@@ -177,7 +198,20 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         epoch: leased.lease.epoch,
         runs: assigned,
         execs: leased_execs(tx, workspace).await?,
+        captures: workspaces::pending_captures(tx, workspace)
+            .await?
+            .into_iter()
+            .map(|request| request.id)
+            .collect(),
+        forks: forks::orders(tx, workspace).await?,
         auto_stop_after: auto_stop_after.unwrap_or(limits::AUTO_STOP_AFTER),
+        pty_idle_after: pty_idle_after.unwrap_or(limits::PTY_IDLE_AFTER),
+        ending: machine.ending,
+        keep_until: if machine.leaving || machine.ending {
+            None
+        } else {
+            workspaces::kept_until(tx, workspace).await?
+        },
         want: if machine.leaving || machine.ending {
             Want::Stop
         } else {
@@ -186,6 +220,7 @@ async fn read(tx: &mut Tx, workspace: WorkspaceId) -> Result<Option<Assignment>>
         machine: AssignedMachine {
             materialization_id: machine.id,
             origin: read_origin(tx, &machine).await?,
+            names: machine::names(tx, machine.id).await?,
             driver: machine.driver,
             spec: machine.spec,
         },
@@ -215,7 +250,12 @@ async fn read_origin(tx: &mut Tx, machine: &MachineRow) -> Result<Origin> {
         | MachineState::Failed => None,
     };
     if let Some(checkpoint_id) = checkpoint {
-        let mut row = tx.one(&FIND_CHECKPOINT, params![checkpoint_id]).await?;
+        // The workspace went on from other files than those that the machine has open.
+        let mut row = if machine.superseded {
+            tx.one(&FIND_CHECKPOINT, params![checkpoint_id]).await?
+        } else {
+            tx.one(&FIND_FILES, params![machine.workspace]).await?
+        };
         return Ok(Origin::Checkpoint {
             checkpoint_id,
             version_id: row.take("version_id")?,

@@ -6,7 +6,7 @@ use helmr_domain::placement::{Action, plan};
 use helmr_domain::{Duration, Epoch, MaterializationId, Moment, WorkerId, WorkspaceId};
 
 use crate::db::Tx;
-use crate::{Result, Store};
+use crate::{Result, Store, quotas};
 
 mod carry_out;
 mod snapshot;
@@ -55,6 +55,10 @@ async fn place_in(tx: &mut Tx, input: PlaceNext) -> Result<Vec<Placed>> {
     let wanted = snapshot::wanted(tx, input).await?;
     let mut placed = carry_out::join(tx, &wanted, input).await?;
     let demands = snapshot::demands(tx, &wanted, input.at).await?;
+    let (demands, held) = quotas::hold_back(tx, demands).await?;
+    for (workspace, refusal) in held {
+        carry_out::hold(tx, workspace, Some(&refusal.to_string())).await?;
+    }
     if demands.is_empty() {
         return Ok(placed);
     }

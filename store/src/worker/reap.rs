@@ -65,7 +65,7 @@ async fn reap(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<Option<
     }
     tx.hint(Hint::Queue);
     if let Some(mut machine) = machine::current(tx, workspace).await? {
-        let newer = machine.touched && may_hold_newer_files(machine.state);
+        let newer = machine.touched && !machine.superseded && may_hold_newer_files(machine.state);
         if newer && !is_attempted_again(tx, workspace).await? {
             workspaces::need_recovery(tx, workspace).await?;
         }
@@ -78,14 +78,14 @@ async fn reap(tx: &mut Tx, workspace: WorkspaceId, at: Moment) -> Result<Option<
     }))
 }
 
-/// Whether processes may have written since the last version.
+/// Whether the files may be newer than the last version, if anybody wrote to them.
 const fn may_hold_newer_files(state: State) -> bool {
     match state {
-        State::Live | State::Parking | State::Stopping => true,
+        // Somebody may have written while it was parked.
+        State::Live | State::Parking | State::Stopping | State::Resuming { .. } => true,
         State::Requested
         | State::Preparing
         | State::Parked { .. }
-        | State::Resuming { .. }
         | State::Stopped
         | State::Lost
         | State::Failed => false,

@@ -78,13 +78,15 @@ pub struct Captured {
     pub at: Moment,
     pub fence: MachineFence,
     pub version: CapturedVersion,
+    /// The requests for which it was captured.
+    pub asked: Vec<VersionId>,
 }
 
 /// Finds the machine of a lease that is held.
 ///
 /// # Errors
 /// `Stale`.
-async fn fenced(tx: &mut Tx, fence: MachineFence) -> Result<(MachineRow, Leased)> {
+pub(crate) async fn fenced(tx: &mut Tx, fence: MachineFence) -> Result<(MachineRow, Leased)> {
     let leased = lease::check(tx, fence.lease).await?;
     let machine = machine::find(tx, fence.materialization_id)
         .await?

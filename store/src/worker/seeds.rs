@@ -7,7 +7,7 @@ use crate::worker::Fence;
 use crate::{Result, Store, lease};
 
 sql! {
-    FIND = "SELECT manifest
+    FIND = "SELECT manifest, size_bytes
         FROM seeds
         WHERE environment_id = $1 AND image_digest = $2 AND mount_path = $3";
 
@@ -25,9 +25,22 @@ async fn find(
     image_digest: &str,
     mount_path: &str,
 ) -> Result<Option<String>> {
+    let found = seed(tx, scope, image_digest, mount_path).await?;
+    Ok(found.map(|(manifest, _)| manifest))
+}
+
+/// Manifest and size of a seed, if it was captured before.
+pub(crate) async fn seed(
+    tx: &mut Tx,
+    scope: Scope,
+    image_digest: &str,
+    mount_path: &str,
+) -> Result<Option<(String, u64)>> {
     let bound = params![scope.environment, image_digest, mount_path];
     let found = tx.find(&FIND, bound).await?;
-    found.map(|mut row| row.take("manifest")).transpose()
+    found
+        .map(|mut row| Ok((row.take("manifest")?, row.take("size_bytes")?)))
+        .transpose()
 }
 
 /// The manifest of a seed, if it was captured before.

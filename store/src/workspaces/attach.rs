@@ -59,7 +59,7 @@ pub(crate) async fn touch(tx: &mut Tx, id: WorkspaceId, at: Moment) -> Result<()
 }
 
 /// Its state forbids it.
-pub(super) fn not_active(workspace: &Workspace) -> crate::Error {
+pub(crate) fn not_active(workspace: &Workspace) -> crate::Error {
     let state = workspace.state.as_str().to_owned();
     Refusal::WorkspaceNotActive { state }.into()
 }

@@ -7,7 +7,7 @@ use super::{Create, Workspace, row, tags};
 use crate::db::{Json, Tx, params, sql};
 use crate::deployments::{self, Sandbox};
 use crate::idempotency::{self, Kept, Origin};
-use crate::{Error, Result, Store, tasks};
+use crate::{Error, Result, Store, quotas, tasks};
 
 sql! {
     INSERT = "INSERT INTO workspaces (
@@ -34,8 +34,9 @@ pub(crate) struct New<'a> {
 /// Writes a workspace.
 ///
 /// # Errors
-/// `Refused(ExternalIdTaken)` if another one got the external id at the same time.
+/// `Refused`: `QuotaExceeded`; `ExternalIdTaken` if another one got the external id at the same time.
 pub(crate) async fn insert(tx: &mut Tx, new: New<'_>, at: Moment) -> Result<WorkspaceId> {
+    quotas::check_workspace(tx, new.scope).await?;
     let bound = params![
         new.id,
         new.scope.organization,
@@ -66,7 +67,7 @@ pub(crate) async fn insert(tx: &mut Tx, new: New<'_>, at: Moment) -> Result<Work
 /// in it: its first files are those of the sandbox's image.
 ///
 /// # Errors
-/// `NotFound` for the sandbox; `Refused`: `ExternalIdTaken`, `IdempotencyKeyReused`.
+/// `NotFound` for the sandbox; `Refused`: `ExternalIdTaken`, `IdempotencyKeyReused`, `QuotaExceeded`.
 pub async fn create(store: &Store, input: Create) -> Result<Kept<Workspace>> {
     store
         .write(input, |tx, input| Box::pin(create_in(tx, input)))
@@ -107,7 +108,7 @@ async fn create_in(tx: &mut Tx, input: &Create) -> Result<Kept<Workspace>> {
 
 /// # Errors
 /// `Refused(ExternalIdTaken)`.
-pub(super) async fn check_free(tx: &mut Tx, scope: Scope, external_id: &str) -> Result<()> {
+pub(crate) async fn check_free(tx: &mut Tx, scope: Scope, external_id: &str) -> Result<()> {
     match row::find_external(tx, scope, external_id).await? {
         None => Ok(()),
         workspace_id => Err(Refusal::ExternalIdTaken { workspace_id }.into()),

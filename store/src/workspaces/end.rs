@@ -4,13 +4,13 @@
 //! those that come meanwhile are given the next one.
 
 use helmr_domain::run::StopReason;
-use helmr_domain::{Moment, Refusal, RunId, SessionId};
+use helmr_domain::{Moment, Refusal, RunId, Scope, SessionId, WorkspaceId};
 
 use super::attach::not_active;
-use super::{End, State, Workspace, row};
+use super::{End, State, Workspace, materialize, row};
 use crate::db::{Tx, params, sql};
 use crate::sessions::{self, Why};
-use crate::{Result, Store, machine};
+use crate::{Hint, Result, Store, execs, machine};
 
 sql! {
     UNFINISHED = "SELECT id
@@ -36,6 +36,57 @@ pub async fn stop(store: &Store, input: End) -> Result<Workspace> {
         .await
 }
 
+/// Archives a workspace: its machine ends, and nothing runs in it until it is unarchived. Archiving it again changes
+/// nothing.
+///
+/// # Errors
+/// `NotFound`; `Refused`: `WorkspaceBusy` while a run in it has not ended, unless forced; `WorkspaceNotActive` if it is
+/// deleted or needs recovery.
+pub async fn archive(store: &Store, input: End) -> Result<Workspace> {
+    store
+        .write(input, |tx, input| Box::pin(archive_in(tx, input)))
+        .await
+}
+
+async fn archive_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
+    let workspace = row::get(tx, input.scope, input.workspace).await?;
+    match workspace.state {
+        State::Archived => return Ok(workspace),
+        State::Active => {}
+        State::RecoveryRequired | State::Deleted => return Err(not_active(&workspace)),
+    }
+    check_idle(tx, input).await?;
+    cancel_runs(tx, input, "the workspace was archived").await?;
+    row::set_state(tx, workspace.id, State::Archived).await?;
+    materialize::want_no_machine(tx, workspace.id).await?;
+    machine::end(tx, workspace.id, input.at).await?;
+    row::get(tx, input.scope, input.workspace).await
+}
+
+/// Has a workspace that is archived be used again. In an active one nothing changes.
+///
+/// # Errors
+/// `NotFound`; `Refused(WorkspaceNotActive)` if it is deleted or needs recovery.
+pub async fn unarchive(store: &Store, scope: Scope, id: WorkspaceId) -> Result<Workspace> {
+    store
+        .write((scope, id), |tx, input| {
+            let (scope, id) = *input;
+            Box::pin(async move {
+                let found = row::get(tx, scope, id).await?;
+                match found.state {
+                    State::Active => return Ok(found),
+                    State::Archived => {}
+                    State::RecoveryRequired | State::Deleted => return Err(not_active(&found)),
+                }
+                row::set_state(tx, id, State::Active).await?;
+                // Input that came meanwhile may have started runs.
+                tx.hint(Hint::Queue);
+                row::get(tx, scope, id).await
+            })
+        })
+        .await
+}
+
 async fn stop_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     let workspace = row::get(tx, input.scope, input.workspace).await?;
     if workspace.state == State::Deleted {
@@ -43,6 +94,7 @@ async fn stop_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     }
     check_idle(tx, input).await?;
     cancel_runs(tx, input, "the workspace was stopped").await?;
+    materialize::want_no_machine(tx, workspace.id).await?;
     machine::end(tx, workspace.id, input.at).await?;
     row::get(tx, input.scope, input.workspace).await
 }
@@ -80,13 +132,16 @@ async fn delete_in(tx: &mut Tx, input: &End) -> Result<Workspace> {
     // Of sessions that had ended before, some runs may still be stopping.
     cancel_runs(tx, input, text).await?;
     row::set_state(tx, workspace.id, State::Deleted).await?;
+    materialize::want_no_machine(tx, workspace.id).await?;
     machine::end(tx, workspace.id, input.at).await?;
+    // Those that waited for the next machine: there will be none.
+    execs::kill_queued_in(tx, workspace.id, input.at).await?;
     row::get(tx, input.scope, input.workspace).await
 }
 
 /// # Errors
 /// `Refused(WorkspaceBusy)`.
-async fn check_idle(tx: &mut Tx, input: &End) -> Result<()> {
+pub(super) async fn check_idle(tx: &mut Tx, input: &End) -> Result<()> {
     if input.force {
         return Ok(());
     }
@@ -103,7 +158,7 @@ async fn unfinished(tx: &mut Tx, input: &End) -> Result<Vec<RunId>> {
     found.into_iter().map(|mut row| row.take("id")).collect()
 }
 
-async fn cancel_runs(tx: &mut Tx, input: &End, text: &str) -> Result<()> {
+pub(super) async fn cancel_runs(tx: &mut Tx, input: &End, text: &str) -> Result<()> {
     for (run, part) in unfinished(tx, input).await?.into_iter().zip(0..) {
         let at: Moment = input.at.part(part);
         sessions::stop_run(tx, run, why(StopReason::Cancelled, text), at).await?;

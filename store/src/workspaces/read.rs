@@ -4,7 +4,7 @@ use helmr_domain::{Scope, VersionId, WorkspaceId};
 
 use super::list::newest_first;
 use super::{Filter, Version, Workspace, row};
-use crate::db::{params, sql};
+use crate::db::{Tx, params, sql};
 use crate::page::Newest;
 use crate::runs::after_all;
 use crate::{Page, Result, Store};
@@ -80,19 +80,26 @@ pub async fn version(
     store
         .read((scope, id, version), |tx, input| {
             let (scope, id, version) = *input;
-            Box::pin(async move {
-                let bound = params![
-                    id,
-                    scope.organization,
-                    scope.project,
-                    scope.environment,
-                    version
-                ];
-                let found = tx.find(&GET_VERSION, bound).await?;
-                found.map(row::read_version).transpose()
-            })
+            Box::pin(version_in(tx, scope, id, version))
         })
         .await
+}
+
+pub(super) async fn version_in(
+    tx: &mut Tx,
+    scope: Scope,
+    id: WorkspaceId,
+    version: VersionId,
+) -> Result<Option<Version>> {
+    let bound = params![
+        id,
+        scope.organization,
+        scope.project,
+        scope.environment,
+        version
+    ];
+    let found = tx.find(&GET_VERSION, bound).await?;
+    found.map(row::read_version).transpose()
 }
 
 /// Lists versions, newest first.

@@ -28,8 +28,9 @@ macro_rules! columns {
         "s.id, s.organization_id, s.project_id, s.environment_id, s.external_id, s.sandbox,
             s.deployment_id, s.fingerprint, s.mount_path, s.state, s.current_version_id,
             s.metadata, s.tags, s.auto_stop_after_us, s.last_activity_at, s.size_bytes,
-            s.created_at, s.lease_epoch, s.placement_reason, m.id, m.state, m.failure, m.ending,
-            m.worker_id, m.driver, c.size_bytes, m.requested_at, m.live_at, m.parked_at, m.ended_at"
+            s.created_at, s.lease_epoch, s.placement_reason, s.machine_wanted_at, m.id, m.state, m.failure, m.ending,
+            m.superseded, m.worker_id, m.driver, c.size_bytes, m.requested_at, m.live_at, m.parked_at,
+            m.ended_at"
     };
 }
 pub(super) use columns;
@@ -98,6 +99,7 @@ pub(super) fn read(mut row: Row) -> Result<Workspace> {
         created_at: row.take("created_at")?,
         epoch: row.take("lease_epoch")?,
         placement_reason: row.take("placement_reason")?,
+        machine_wanted_at: row.take("machine_wanted_at")?,
         machine: read_machine(row)?,
     })
 }
@@ -107,6 +109,7 @@ fn read_machine(row: &mut Row) -> Result<Option<Machine>> {
     let state = row.take("machine state")?;
     let failure: Option<JsonValue> = row.take("machine failure")?;
     let ending = row.take("machine ending")?;
+    let superseded: Option<bool> = row.take("machine superseded")?;
     let worker_id = row.take("machine worker_id")?;
     let driver = row.take("machine driver")?;
     let checkpoint_size_bytes = row.take("checkpoint size_bytes")?;
@@ -127,6 +130,7 @@ fn read_machine(row: &mut Row) -> Result<Option<Machine>> {
             state,
             failure: failure.as_ref().and_then(words),
             ending,
+            superseded: superseded.unwrap_or(false),
             worker_id,
             driver,
             checkpoint_size_bytes,

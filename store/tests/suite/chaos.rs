@@ -334,7 +334,10 @@ impl Chaos {
         let beat = Heartbeat {
             at: self.world.at(),
             worker_id: self.world.worker,
-            free: helmr_domain::placement::Capacity::default(),
+            free: helmr_domain::placement::Capacity {
+                disk_mib: 100_000,
+                ..Default::default()
+            },
             draining: false,
             leases,
             lease_ttl: LEASE,

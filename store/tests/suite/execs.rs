@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result};
 use helmr_domain::exec::{End, State};
-use helmr_domain::{Duration, ExecId, Refusal, WorkspaceId, limits};
-use helmr_store::execs::{self, AppendOutput, Create, Exec, Fenced, Piece, Stream, WriteInput};
+use helmr_domain::{Duration, ExecId, ProcessId, Refusal, WorkspaceId, limits};
+use helmr_store::execs::{
+    self, AppendOutput, Create, Exec, Fenced, Piece, Place, Stream, WriteInput,
+};
 use helmr_store::idempotency::Kept;
 use helmr_store::worker::{self, MachineReport, Placed};
 use helmr_store::workspaces::{self, End as EndWorkspace};
@@ -13,11 +15,11 @@ use serde_json::json;
 use crate::on_both;
 use crate::world::{LEASE, World, fresh};
 
-fn create(world: &World, workspace: WorkspaceId) -> Create {
+pub(crate) fn create(world: &World, workspace: WorkspaceId) -> Create {
     let at = world.at();
     Create {
         at,
-        id: at.ids().make(ExecId::new),
+        id: at.ids().make(ExecId::new).into(),
         scope: world.scope,
         workspace,
         command: vec!["true".to_owned()],
@@ -28,15 +30,16 @@ fn create(world: &World, workspace: WorkspaceId) -> Create {
         detached: false,
         timeout: None,
         stdin_closed: false,
+        pty: None,
         idempotency: None,
     }
 }
 
-async fn make(world: &World, workspace: WorkspaceId) -> Result<Exec> {
+pub(crate) async fn make(world: &World, workspace: WorkspaceId) -> Result<Exec> {
     fresh(execs::create(&world.store, create(world, workspace)).await?)
 }
 
-async fn workspace(world: &World) -> Result<WorkspaceId> {
+pub(crate) async fn workspace(world: &World) -> Result<WorkspaceId> {
     let input = workspaces::Create {
         at: world.at(),
         scope: world.scope,
@@ -50,12 +53,12 @@ async fn workspace(world: &World) -> Result<WorkspaceId> {
     Ok(fresh(workspaces::create(&world.store, input).await?)?.id)
 }
 
-async fn get(world: &World, id: ExecId) -> Result<Exec> {
+pub(crate) async fn get(world: &World, id: ProcessId) -> Result<Exec> {
     let found = execs::get(&world.store, world.scope, id).await?;
     found.context("the exec is there")
 }
 
-fn machine(world: &World, placed: &Placed) -> MachineReport {
+pub(crate) fn machine(world: &World, placed: &Placed) -> MachineReport {
     MachineReport {
         at: world.at(),
         fence: worker::MachineFence {
@@ -73,7 +76,7 @@ fn lease(placed: &Placed) -> worker::Fence {
     }
 }
 
-fn fence(placed: &Placed, exec: ExecId) -> Fenced {
+pub(crate) fn fence(placed: &Placed, exec: ProcessId) -> Fenced {
     Fenced {
         lease: lease(placed),
         exec,
@@ -89,7 +92,7 @@ async fn running(world: &World) -> Result<(Exec, Placed)> {
     Ok((exec, placed))
 }
 
-fn piece(offset: u64, size_bytes: u64) -> Piece {
+pub(crate) fn piece(offset: u64, size_bytes: u64) -> Piece {
     Piece {
         offset,
         size_bytes,
@@ -97,9 +100,9 @@ fn piece(offset: u64, size_bytes: u64) -> Piece {
     }
 }
 
-async fn write(
+pub(crate) async fn write(
     world: &World,
-    exec: ExecId,
+    exec: ProcessId,
     piece: Piece,
     close: bool,
 ) -> helmr_store::Result<Exec> {
@@ -107,13 +110,15 @@ async fn write(
         at: world.at(),
         scope: world.scope,
         exec,
-        piece,
+        place: Place::At(piece.offset),
+        size_bytes: piece.size_bytes,
+        sealed: piece.sealed,
         close,
     };
     execs::write_input(&world.store, input).await
 }
 
-async fn print(world: &World, fence: Fenced, piece: Piece) -> helmr_store::Result<()> {
+pub(crate) async fn print(world: &World, fence: Fenced, piece: Piece) -> helmr_store::Result<()> {
     let pieces = vec![(Stream::Stdout, piece)];
     execs::append_output(&world.store, AppendOutput { fence, pieces }).await
 }
@@ -199,7 +204,19 @@ on_both! {
         // The one that closed it may come again.
         assert!(write(&world, exec.id, piece(end, 1), true).await?.stdin.closed);
         let left = execs::read_input(&world.store, fenced, 10).await?;
+        assert!(!left.ends_at(10) && left.ends_at(end + 1));
         assert!(left.pieces.iter().all(|piece| piece.offset >= 10));
+    }
+
+    async fn input_ends_where_its_process_takes_no_more(world) {
+        let (exec, placed) = running(&world).await?;
+        let fenced = fence(&placed, exec.id);
+        write(&world, exec.id, piece(0, 10), false).await?;
+        assert!(!execs::read_input(&world.store, fenced, 4).await?.ends_at(4));
+        execs::input_taken(&world.store, fenced, 4, true).await?;
+        // Whoever goes on from where the process stopped is not sent around for what is gone.
+        let left = execs::read_input(&world.store, fenced, 4).await?;
+        assert!(left.pieces.is_empty() && left.ends_at(4));
     }
 
     async fn output_has_offsets_and_the_newest_is_kept(world) {
@@ -289,6 +306,27 @@ on_both! {
         assert_eq!(next.state, State::Queued);
     }
 
+    async fn what_waits_for_a_machine_ends_with_its_workspace(world) {
+        // One for which there never was a machine, and one that waits for the next.
+        let (exec, _) = running(&world).await?;
+        let lonely = make(&world, workspace(&world).await?).await?;
+        let end = |workspace| EndWorkspace {
+            at: world.at(),
+            scope: world.scope,
+            workspace,
+            force: false,
+        };
+        workspaces::stop(&world.store, end(exec.workspace_id)).await?;
+        let next = make(&world, exec.workspace_id).await?;
+        for waiting in [lonely, next] {
+            assert_eq!(get(&world, waiting.id).await?.state, State::Queued);
+            workspaces::delete(&world.store, end(waiting.workspace_id)).await?;
+            assert_eq!(get(&world, waiting.id).await?.state, State::Killed { signal: 9 });
+        }
+        assert_eq!(get(&world, exec.id).await?.signals, [9], "it was told already");
+        assert!(world.place().await?.is_empty(), "nothing starts in a deleted workspace");
+    }
+
     async fn a_repeated_request_makes_one_exec(world) {
         let id = workspace(&world).await?;
         let mut input = create(&world, id);
@@ -300,12 +338,12 @@ on_both! {
         });
         let first = fresh(execs::create(&world.store, input.clone()).await?)?;
         input.at = world.at();
-        input.id = input.at.ids().make(ExecId::new);
+        input.id = input.at.ids().make(ExecId::new).into();
         match execs::create(&world.store, input).await? {
             Kept::Replayed { answer, .. } => assert_eq!(answer["id"], first.id.to_string()),
             Kept::Fresh(other) => panic!("another one: {}", other.id),
         }
-        let listed = execs::list(&world.store, world.scope, id, None, 10).await?;
+        let listed = execs::list(&world.store, world.scope, (id, execs::Kind::Exec), None, 10).await?;
         assert_eq!(listed.items.len(), 1);
     }
 }

@@ -13,7 +13,10 @@ fn beat(world: &World, live: &Live) -> Heartbeat {
     Heartbeat {
         at: world.at(),
         worker_id: live.fence.lease.worker_id,
-        free: Capacity::default(),
+        free: Capacity {
+            disk_mib: 100_000,
+            ..Capacity::default()
+        },
         draining: false,
         leases: vec![HeldLease {
             workspace_id: live.workspace,

@@ -191,6 +191,20 @@ on_both! {
         assert_eq!((out.received_bytes, out.cut_at), (left + 20, Some(left - 1)));
     }
 
+    async fn what_is_held_back_is_not_kept_beyond_the_budget(world) {
+        let live = world.live("retried").await?;
+        let begun = Bytes { offset: 0, size: 10, kept: 8, tail: 2 };
+        append(&world, &live, OUT, begun).await?;
+        // The rest of the budget goes to the other stream while the character waits for its end.
+        append(&world, &live, ERR, whole(0, BUDGET - 8)).await?;
+        let next = next_attempt(&world, &live).await?;
+        let log = read(&world, &next, OUT, 0).await?;
+        assert_eq!((ranges(&log), log.cut_at, log.received_bytes), (vec![(0, 8)], Some(8), 10));
+        let position = log_position(&world.store, next.run, 1, OUT).await?;
+        assert_eq!((position.left_bytes, position.tail), (0, None));
+        assert_eq!(told(&world, &next, "cut_at").await?, [json!(8)]);
+    }
+
     async fn log_entries_are_events_once(world) {
         let live = world.live("plain").await?;
         for indexes in [vec![1, 2], vec![2, 3]] {

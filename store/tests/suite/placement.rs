@@ -26,6 +26,23 @@ on_both! {
         assert_eq!((placement.state, placement.reason), ("preparing", None));
     }
 
+    async fn a_worker_whose_disk_is_full_gets_no_new_machine(world) {
+        let beat = |disk_mib| worker::Heartbeat {
+            at: world.at(),
+            worker_id: world.worker,
+            free: helmr_domain::placement::Capacity { disk_mib, ..Default::default() },
+            draining: false,
+            leases: Vec::new(),
+            lease_ttl: LEASE,
+        };
+        worker::heartbeat(&world.store, beat(10)).await?;
+        let started = world.start("plain").await?;
+        assert!(world.place().await?.is_empty());
+        assert_eq!(reason(&world, started.run.id).await?, "no worker has room on its disk");
+        worker::heartbeat(&world.store, beat(100_000)).await?;
+        assert_eq!(world.place().await?.len(), 1);
+    }
+
     async fn a_clock_that_is_set_back_holds_up_no_start_and_no_wake(world) {
         let hour = Duration::from_secs(3_600);
         world.start("plain").await?;

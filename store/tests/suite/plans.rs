@@ -13,10 +13,17 @@ fn check(statement: &str, may_scan: &[&str]) -> Result<()> {
             && !step.contains("USING COVERING INDEX");
         let allowed = may_scan
             .iter()
-            .any(|table| *step == format!("SCAN {table}"));
+            .any(|table| unnumbered(step) == format!("SCAN {table}"));
         assert!(!whole || allowed, "{statement}:\n{}", plan.join("\n"));
     }
     Ok(())
+}
+
+/// A step without the number of a subquery, which counts what stands before it.
+fn unnumbered(step: &str) -> &str {
+    step.split_once("(subquery-").map_or(step, |(before, _)| {
+        &step[..before.len() + "(subquery".len()]
+    })
 }
 
 #[test]
@@ -37,6 +44,9 @@ fn hot_statements_use_an_index() -> Result<()> {
         "lease::FIND",
         "outbox::PENDING",
         "outbox::RAISE_REVISION",
+        "quotas::MACHINES",
+        "quotas::VERSION_BYTES",
+        "quotas::WORKSPACES",
         "runs::row::FIND",
         "runs::row::LIST",
         "runs::row::LIST_OF_SESSION",
@@ -44,6 +54,7 @@ fn hot_statements_use_an_index() -> Result<()> {
         "runs::row::LIST_QUEUED_IN_WORKSPACE",
         "runs::write::SAVE",
         "runs::log::SEGMENTS",
+        "runs::queue::AHEAD",
         "sessions::row::FIND_OPEN",
         "sessions::list::LIST",
         "sessions::list::LIST_IN_WORKSPACE",
@@ -117,7 +128,7 @@ fn looking_for_what_is_wanted_reads_only_what_may_be() -> Result<()> {
     // queued is counted through, in the order of its index.
     check(
         "worker::place::snapshot::WANTED",
-        &["q", "x", "wanting", "l", "h", "(subquery-13)"],
+        &["q", "x", "wanting", "l", "h", "(subquery"],
     )
 }
 

@@ -1,10 +1,10 @@
 //! Queues: how many runs of one name and key go on at once, and whose turn it is.
 
 use anyhow::{Context, Result};
-use helmr_domain::{Duration, RunId};
+use helmr_domain::{Duration, Refusal, RunId};
 use helmr_store::sessions::{self, Started};
 use helmr_store::worker::{self, PlacedKind};
-use helmr_store::{Store, runs};
+use helmr_store::{Error, Store, runs};
 use serde_json::json;
 
 use crate::on_both;
@@ -101,6 +101,37 @@ on_both! {
             }
         }
         assert_eq!(order, expected);
+    }
+
+    async fn a_machine_is_not_kept_for_a_run_whose_turn_it_is_not(world) {
+        // A live machine in which a run of the queue has ended.
+        let first = start(&world, None, None).await?;
+        let live = world.go_live(&first.run).await?;
+        world.succeed(&live).await?;
+        // Another workspace's run is before the next one of its own, and there is no room for it elsewhere.
+        let before = start(&world, None, None).await?;
+        let mut input = world.start_input("serial").await?;
+        input.workspace = Some(live.workspace);
+        let after = fresh(sessions::start(&world.store, input).await?)?;
+        let report = worker::MachineReport { at: world.at(), fence: live.machine_fence() };
+        worker::machine_stopping(&world.store, report).await?;
+        assert_eq!(world.status(after.run.id).await?, "queued");
+        world.go_live(&before.run).await?;
+        assert_eq!(running(&world).await?, [before.run.id]);
+    }
+
+    async fn a_machine_is_kept_for_a_run_whose_turn_it_is(world) {
+        let first = start(&world, None, None).await?;
+        let live = world.go_live(&first.run).await?;
+        world.succeed(&live).await?;
+        let mut input = world.start_input("serial").await?;
+        input.workspace = Some(live.workspace);
+        let next = fresh(sessions::start(&world.store, input).await?)?;
+        let report = worker::MachineReport { at: world.at(), fence: live.machine_fence() };
+        let busy = worker::machine_stopping(&world.store, report).await;
+        assert!(matches!(busy, Err(Error::Refused(Refusal::MachineBusy))), "{busy:?}");
+        assert_eq!(world.place().await?[0].kind, PlacedKind::Join);
+        assert_eq!(running(&world).await?, [next.run.id]);
     }
 
     async fn a_queue_at_its_limit_holds_up_nobody(world) {

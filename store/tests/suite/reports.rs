@@ -46,6 +46,7 @@ async fn everything_is_refused(world: &World, live: &Live) -> Result<()> {
                 at: world.at(),
                 fence: live.machine_fence(),
                 version: world.version(),
+                asked: Vec::new(),
             },
         )
         .await,

@@ -216,7 +216,7 @@ on_both! {
     async fn a_run_with_an_attempt_left_goes_on_from_the_last_version_by_itself(world) {
         let live = world.live("retried").await?;
         let version = world.version();
-        let captured = worker::Captured { at: world.at(), fence: live.machine_fence(), version: version.clone() };
+        let captured = worker::Captured { at: world.at(), fence: live.machine_fence(), version: version.clone(), asked: Vec::new() };
         worker::version_captured(&world.store, captured).await?;
         world.advance(LEASE);
         worker::reap_expired_leases(&world.store, world.at(), 10).await?;

@@ -90,6 +90,38 @@ async fn stopped(world: &World, live: &Live) -> helmr_store::Result<()> {
     worker::machine_stopped(&world.store, input).await
 }
 
+async fn materialize(world: &World, id: WorkspaceId) -> Result<Workspace> {
+    Ok(workspaces::materialize(&world.store, world.scope, id, world.at()).await?)
+}
+
+fn report(world: &World, placed: &worker::Placed) -> worker::MachineReport {
+    worker::MachineReport {
+        at: world.at(),
+        fence: worker::MachineFence {
+            lease: worker::Fence {
+                worker_id: placed.worker_id,
+                workspace_id: placed.workspace_id,
+                epoch: placed.epoch,
+            },
+            materialization_id: placed.materialization_id,
+        },
+    }
+}
+
+/// Who holds a workspace's machine.
+async fn placed_now(world: &World, id: WorkspaceId) -> Result<worker::Placed> {
+    let assignment = worker::assignment(&world.store, id)
+        .await?
+        .context("assigned")?;
+    Ok(worker::Placed {
+        workspace_id: id,
+        worker_id: assignment.worker_id,
+        epoch: assignment.epoch,
+        materialization_id: assignment.machine.materialization_id,
+        kind: PlacedKind::Wake,
+    })
+}
+
 async fn want(world: &World, live: &Live) -> Result<Want> {
     Ok(world.assignment(live).await?.context("assigned")?.want)
 }
@@ -381,6 +413,109 @@ on_both! {
         assert_eq!(get(&world, id).await?.placement_reason.as_deref(), Some("no worker is connected"));
         runs::cancel(&world.store, world.scope, run, None, world.at()).await?;
         assert_eq!(get(&world, id).await?.placement_reason, None);
+    }
+
+    async fn a_machine_that_is_asked_for_comes_once_however_many_ask(world) {
+        let id = named(&world, "repo").await?.id;
+        assert!(world.place().await?.is_empty(), "nobody asked");
+        let asked = materialize(&world, id).await?;
+        assert!(asked.machine_wanted_at.is_some());
+        let again = materialize(&world, id).await?;
+        assert_eq!(again.machine_wanted_at, asked.machine_wanted_at);
+        let placed = world.place().await?;
+        let [one] = placed.as_slice() else { anyhow::bail!("{placed:?}") };
+        assert_eq!((one.workspace_id, one.kind), (id, PlacedKind::Start));
+        materialize(&world, id).await?;
+        assert!(world.place().await?.is_empty(), "it is coming");
+        worker::machine_live(&world.store, report(&world, one)).await?;
+        let live = get(&world, id).await?;
+        assert_eq!(live.machine_wanted_at, None);
+        assert_eq!(machine(&world, id).await?.as_deref(), Some("live"));
+        let assignment = worker::assignment(&world.store, id).await?.context("assigned")?;
+        let stays = assignment.keep_until.context("kept")?.since(world.now());
+        assert!(stays > Duration::from_secs(299) && stays <= Duration::from_secs(300), "{stays:?}");
+    }
+
+    async fn a_parked_machine_is_woken_when_it_is_asked_for(world) {
+        let live = world.live("plain").await?;
+        world.wait(&live, 1, World::messages(None)).await?;
+        world.park(&live).await?;
+        assert!(world.place().await?.is_empty());
+        materialize(&world, live.workspace).await?;
+        let woken = world.wake(&live).await?;
+        assert_eq!(world.status(woken.run).await?, "waiting");
+        assert_eq!(get(&world, live.workspace).await?.machine_wanted_at, None);
+        // Its worker parks it before it has heard that it is to stay.
+        world.park(&woken).await?;
+        assert!(get(&world, live.workspace).await?.machine_wanted_at.is_some());
+        world.wake(&woken).await?;
+        world.advance(Duration::from_secs(301));
+        let again = world.on(&world.run(live.run).await?, &placed_now(&world, live.workspace).await?).await?;
+        world.park(&again).await?;
+        assert!(world.place().await?.is_empty(), "it has stayed as long as it was to");
+    }
+
+    async fn a_machine_that_failed_is_not_made_again_unasked(world) {
+        let id = named(&world, "repo").await?.id;
+        materialize(&world, id).await?;
+        let placed = world.place().await?;
+        let fence = report(&world, placed.first().context("placed")?).fence;
+        let input = worker::Failed {
+            at: world.at(),
+            fence,
+            kind: "image_failed".to_owned(),
+            message: "no such image".to_owned(),
+            version: None,
+            checkpoint_kept: false,
+        };
+        worker::machine_failed(&world.store, input).await?;
+        let found = get(&world, id).await?;
+        assert_eq!(found.machine_wanted_at, None);
+        assert_eq!(found.machine.context("it was there")?.state, "failed");
+        assert!(world.place().await?.is_empty());
+        materialize(&world, id).await?;
+        assert_eq!(world.place().await?.len(), 1);
+    }
+
+    async fn nobody_waits_for_a_machine_that_was_stopped(world) {
+        let id = named(&world, "repo").await?.id;
+        materialize(&world, id).await?;
+        workspaces::stop(&world.store, end(&world, id, false)).await?;
+        assert_eq!(get(&world, id).await?.machine_wanted_at, None);
+        assert!(world.place().await?.is_empty());
+        // While the one before ends, the next one is asked for.
+        let live = live_in(&world, id).await?;
+        world.succeed(&live).await?;
+        workspaces::stop(&world.store, end(&world, id, false)).await?;
+        materialize(&world, id).await?;
+        assert!(world.place().await?.is_empty());
+        stopped(&world, &live).await?;
+        assert_eq!(world.place().await?.len(), 1);
+    }
+
+    async fn nothing_runs_in_an_archived_workspace_until_it_is_unarchived(world) {
+        let live = world.live("plain").await?;
+        let refused = workspaces::archive(&world.store, end(&world, live.workspace, false)).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::WorkspaceBusy { .. }))), "{refused:?}");
+        world.succeed(&live).await?;
+        let archived = workspaces::archive(&world.store, end(&world, live.workspace, false)).await?;
+        assert_eq!(archived.state, State::Archived);
+        let again = workspaces::archive(&world.store, end(&world, live.workspace, false)).await?;
+        assert_eq!(again.state, State::Archived);
+        assert_eq!(want(&world, &live).await?, Want::Stop);
+        stopped(&world, &live).await?;
+        let refused = workspaces::materialize(&world.store, world.scope, live.workspace, world.at()).await;
+        let not_active = Refusal::WorkspaceNotActive { state: "archived".to_owned() };
+        assert!(matches!(refused, Err(Error::Refused(refusal)) if refusal == not_active));
+        // Its sessions stay open: what is sent to them waits.
+        world.send(live.session, &json!("later"), None).await?;
+        assert!(world.place().await?.is_empty());
+        let open = workspaces::unarchive(&world.store, world.scope, live.workspace).await?;
+        assert_eq!(open.state, State::Active);
+        assert_eq!(world.place().await?.len(), 1);
+        workspaces::delete(&world.store, end(&world, live.workspace, true)).await?;
+        let refused = workspaces::unarchive(&world.store, world.scope, live.workspace).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::WorkspaceNotActive { .. }))));
     }
 
     async fn versions_are_looked_up_in_their_workspace(world) {

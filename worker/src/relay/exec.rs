@@ -1,12 +1,12 @@
-//! One exec's process: what it prints and its end go to the control plane, its input comes from there.
+//! One exec's process, or a PTY's: what it prints and its end go to the control plane, its input comes from there.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use helmr_api::fault;
-use helmr_api::worker::{ExecEnded, ExecOutput, InputTaken, OutputSegment};
-use helmr_domain::ExecId;
+use helmr_api::worker::{ExecEnded, ExecOutput, InputTaken, OutputSegment, TerminalRests};
+use helmr_domain::ProcessId;
 use helmr_guest_wire::{Body, Exit, OutputChunk, OutputStream, RunInput};
 use tokio::sync::{mpsc, watch};
 
@@ -36,6 +36,10 @@ pub(super) enum Event {
         offset: u64,
         closed: bool,
     },
+    Rests {
+        position: u64,
+        idle: bool,
+    },
     Exited {
         position: u64,
         exit: Exit,
@@ -51,7 +55,7 @@ pub(crate) struct Available {
 
 /// What the guest says.
 pub(super) struct ExecLane {
-    pub(super) exec: ExecId,
+    pub(super) exec: ProcessId,
     pub(super) reports: Reports,
     pub(super) acks: Arc<Acks>,
     pub(super) heard: mpsc::Sender<Heard>,
@@ -60,6 +64,8 @@ pub(super) struct ExecLane {
     pub(super) open: watch::Receiver<bool>,
     /// Bytes of input that the process has taken; `None` once it takes none.
     pub(super) taken: watch::Sender<Option<u64>>,
+    /// Its terminal is idle, as far as the guest has said.
+    pub(super) idle: watch::Sender<bool>,
 }
 
 impl ExecLane {
@@ -88,6 +94,12 @@ impl ExecLane {
                     self.taken.send_replace((!closed).then_some(offset));
                     let taken = InputTaken { offset, closed };
                     settle(self.reports.exec_taken(self.exec, taken).await)?;
+                    self.acks.done(position);
+                }
+                Event::Rests { position, idle } => {
+                    let rests = TerminalRests { idle };
+                    settle(self.reports.exec_rests(self.exec, rests).await)?;
+                    self.idle.send_replace(idle);
                     self.acks.done(position);
                 }
                 Event::Exited { position, exit } => {
@@ -137,7 +149,7 @@ impl ExecLane {
 
 /// Passes an exec's input to its process, no further ahead of it than it takes to keep it busy.
 pub(super) struct Feeder {
-    pub(super) exec: ExecId,
+    pub(super) exec: ProcessId,
     pub(super) reports: Reports,
     pub(super) speech: Speech,
     /// Bytes that the guest has received.

@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use helmr_api::worker::{Outcome, StopOrder};
+use helmr_domain::{RunId, SessionId, WorkspaceId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -124,9 +125,24 @@ pub(crate) fn cancel(stop: &StopOrder, grace_ms: u64) -> Vec<u8> {
 }
 
 /// Tells the runtime that it was restored, what time it is, and new randomness: a second restore of the same memory would
-/// otherwise draw the same numbers.
-pub(crate) fn resumed(now_ms: u64, reseed: [u8; 32]) -> Vec<u8> {
-    line(&json!({"type": "resumed", "now_ms": now_ms, "reseed": STANDARD.encode(reseed)}))
+/// otherwise draw the same numbers. `ids`: who it is; in a copy of another machine, others than before.
+pub(crate) fn resumed(now_ms: u64, reseed: [u8; 32], ids: Option<&Ids>) -> Vec<u8> {
+    let mut document =
+        json!({"type": "resumed", "now_ms": now_ms, "reseed": STANDARD.encode(reseed)});
+    if let Some(ids) = ids {
+        document["ids"] = json!({
+            "run": ids.run, "session": ids.session, "workspace": ids.workspace,
+        });
+    }
+    line(&document)
+}
+
+/// What a task is told of who it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ids {
+    pub(crate) run: RunId,
+    pub(crate) session: SessionId,
+    pub(crate) workspace: WorkspaceId,
 }
 
 fn line(document: &Value) -> Vec<u8> {

@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use helmr_domain::ExecId;
-use helmr_guest_wire::{Body, RunPhase};
+use helmr_domain::ProcessId;
+use helmr_guest_wire::{Body, FindProcesses, RunPhase};
 use helmr_machine::host::{Arrived, Link};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::acks::Acks;
 use super::exec::{self, Available};
-use super::execs::Execs;
+use super::execs::{Execs, Greeted};
 use super::lane::{Broken, Event, LineLane, Turn};
 use super::line::{self, Said};
+use super::names::Names;
 use super::output::{Item, OutputLane};
 use super::speech::Speech;
 use crate::client::Failure;
@@ -24,6 +26,8 @@ use crate::report::{Reports, RunKey};
 const LINES: usize = 4;
 const OUTPUT_ITEMS: usize = 8;
 const HEARD: usize = 64;
+/// How long a guest may take to say what lives in it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a machine's owner must know.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub(crate) enum Heard {
     /// A run's process is gone, its end is told and everything of it committed.
     Exited(RunKey),
     /// The same of an exec.
-    ExecEnded(ExecId),
+    ExecEnded(ProcessId),
     /// A report was refused: the lease is another's.
     Stale,
     /// The guest is not the one that greeted; the machine cannot be talked to any more.
@@ -42,6 +46,7 @@ pub(crate) enum Heard {
 pub(crate) struct Relay {
     shared: Arc<Shared>,
     speech: Speech,
+    alive: Vec<RunKey>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
@@ -52,8 +57,11 @@ pub(super) struct Shared {
     directive: watch::Receiver<Directive>,
     pub(super) heard: mpsc::Sender<Heard>,
     pub(super) open: watch::Sender<bool>,
+    /// The guest's newest answer on what lives in it: the question's number, and whether anything does.
+    found: watch::Sender<(u64, bool)>,
     lanes: Mutex<HashMap<RunKey, Lanes>>,
     execs: Execs,
+    names: Arc<Names>,
 }
 
 struct Lanes {
@@ -80,10 +88,12 @@ impl Relay {
         link: Link,
         reports: Reports,
         directive: watch::Receiver<Directive>,
+        names: Names,
     ) -> (Self, mpsc::Receiver<Heard>) {
         let (heard, hearing) = mpsc::channel(HEARD);
         let acks = Arc::new(Acks::new(link.clone()));
-        let (speech, settle) = Speech::new(link.clone(), Arc::clone(&acks));
+        let names = Arc::new(names);
+        let (speech, settle) = Speech::new(link.clone(), Arc::clone(&acks), Arc::clone(&names));
         let shared = Arc::new(Shared {
             reports,
             acks,
@@ -91,29 +101,54 @@ impl Relay {
             directive,
             heard,
             open: watch::Sender::new(false),
+            found: watch::Sender::default(),
             lanes: Mutex::default(),
             execs: Execs::default(),
+            names,
         });
+        let mut alive = Vec::new();
         for known in &link.greeting().runs {
-            if let Ok(run_id) = known.run_id.parse() {
-                shared.know(RunKey {
+            let Some(meant) = shared.names.meant(&known.run_id) else {
+                continue;
+            };
+            if let Ok(run_id) = meant.parse() {
+                let run = RunKey {
                     run_id,
                     attempt_number: known.attempt_number,
-                });
-            } else if let Ok(exec) = known.run_id.parse() {
-                shared.execs.know(&shared, exec, known.input_received);
+                };
+                shared.know(run);
+                if is_alive(known.phase) {
+                    alive.push(run);
+                }
+            } else if let Ok(exec) = meant.parse() {
+                let guest = Greeted {
+                    received: known.input_received,
+                    idle: known.idle,
+                };
+                shared.execs.know(&shared, exec, guest);
             }
         }
         let routing = tokio::spawn(route(Arc::clone(&shared), link));
         let relay = Self {
             shared,
             speech,
+            alive,
             _tasks: [
                 AbortOnDropHandle::new(tokio::spawn(settle)),
                 AbortOnDropHandle::new(routing),
             ],
         };
         (relay, hearing)
+    }
+
+    /// The runs whose processes lived when the guest greeted.
+    pub(crate) fn alive(&self) -> &[RunKey] {
+        &self.alive
+    }
+
+    /// What runs are called inside.
+    pub(crate) fn names(&self) -> &Names {
+        &self.shared.names
     }
 
     pub(crate) fn speech(&self) -> &Speech {
@@ -155,26 +190,48 @@ impl Relay {
     }
 
     /// Lets frames of an exec in. To be called before its process is asked for.
-    pub(crate) fn know_exec(&self, exec: ExecId) {
-        self.shared.execs.know(&self.shared, exec, 0);
+    pub(crate) fn know_exec(&self, exec: ProcessId) {
+        self.shared
+            .execs
+            .know(&self.shared, exec, Greeted::default());
     }
 
-    pub(crate) fn knows_exec(&self, exec: ExecId) -> bool {
+    pub(crate) fn knows_exec(&self, exec: ProcessId) -> bool {
         self.shared.execs.knows(exec)
     }
 
-    /// Whether an exec has a process, as far as is known.
+    /// Whether an exec has a process, as far as is known, or a PTY that is not idle.
     pub(crate) fn has_execs(&self) -> bool {
-        !self.shared.execs.is_empty()
+        !self.shared.execs.are_idle()
+    }
+
+    /// Whether a PTY is known and idle.
+    pub(crate) fn is_idle(&self, exec: ProcessId) -> bool {
+        self.shared.execs.is_idle(exec)
+    }
+
+    /// Asks the guest whether anything lives that execs or PTYs have started. A guest that is too old to know does not
+    /// answer: then nothing does. Where its question cannot be asked, what happens next tells why.
+    pub(crate) async fn finds_processes(&self) -> bool {
+        let mut found = self.shared.found.subscribe();
+        let question = found.borrow().0 + 1;
+        let asked = self
+            .speech
+            .say(Body::FindProcesses(FindProcesses { question }));
+        if asked.await.is_err() {
+            return false;
+        }
+        let answered = found.wait_for(|(answered, _)| *answered >= question);
+        matches!(tokio::time::timeout(ANSWER_WITHIN, answered).await, Ok(Ok(found)) if found.1)
     }
 
     /// Drops what is kept of an exec whose end was told.
-    pub(crate) fn forget_exec(&self, exec: ExecId) {
+    pub(crate) fn forget_exec(&self, exec: ProcessId) {
         self.shared.execs.forget(exec);
     }
 
     /// Tells what there is of an exec's input.
-    pub(crate) fn exec_input(&self, exec: ExecId, available: Available) {
+    pub(crate) fn exec_input(&self, exec: ProcessId, available: Available) {
         self.shared.execs.available(exec, available);
     }
 
@@ -274,8 +331,9 @@ async fn route(shared: Arc<Shared>, link: Link) {
             }
         };
         shared.acks.arrived(position);
+        let body = body.and_then(|body| shared.names.heard(body));
         if !pass_on(&shared, position, body).await {
-            // Of a run that is over, or of nothing this build knows.
+            // Of a run that is over or is not here, or of nothing this build knows.
             shared.acks.done(position);
         }
     }
@@ -319,8 +377,15 @@ async fn pass_on(shared: &Shared, position: u64, body: Option<Body>) -> bool {
             let exit = frame.exit.unwrap_or_default();
             lines.send(Event::Exited { position, exit }).await.is_ok()
         }
+        Some(Body::ProcessesFound(found)) => {
+            shared.found.send_replace((found.question, found.any));
+            false
+        }
         Some(
             Body::Hello(_)
+            | Body::TerminalRests(_)
+            | Body::ResizeTerminal(_)
+            | Body::FindProcesses(_)
             | Body::Welcome(_)
             | Body::Heartbeat(_)
             | Body::StartRun(_)
@@ -335,11 +400,12 @@ async fn pass_on(shared: &Shared, position: u64, body: Option<Body>) -> bool {
 }
 
 /// The exec that a frame is about.
-fn exec_of(body: &Body) -> Option<ExecId> {
+fn exec_of(body: &Body) -> Option<ProcessId> {
     let id = match body {
         Body::RunOutput(frame) => &frame.run_id,
         Body::RunExited(frame) => &frame.run_id,
         Body::RunInputTaken(frame) => &frame.run_id,
+        Body::TerminalRests(frame) => &frame.run_id,
         Body::RunLine(_)
         | Body::Hello(_)
         | Body::Welcome(_)
@@ -347,6 +413,9 @@ fn exec_of(body: &Body) -> Option<ExecId> {
         | Body::StartRun(_)
         | Body::SignalRun(_)
         | Body::RunInput(_)
+        | Body::ResizeTerminal(_)
+        | Body::FindProcesses(_)
+        | Body::ProcessesFound(_)
         | Body::StopMachine(_)
         | Body::Probe(_) => return None,
     };
@@ -368,11 +437,15 @@ fn exec_event(position: u64, body: Body) -> Option<exec::Event> {
             offset: frame.offset,
             closed: frame.closed,
         }),
+        Body::TerminalRests(frame) => Some(exec::Event::Rests {
+            position,
+            idle: frame.idle,
+        }),
         _ => None,
     }
 }
 
 /// Whether the guest says that a run's process lives.
-pub(crate) fn is_alive(phase: i32) -> bool {
+fn is_alive(phase: i32) -> bool {
     RunPhase::try_from(phase) == Ok(RunPhase::Alive)
 }

@@ -8,6 +8,7 @@ use helmr_machine::host::{self, Link};
 use tokio::sync::mpsc;
 
 use super::acks::Acks;
+use super::names::Names;
 use crate::backoff::Backoff;
 use crate::report::RunKey;
 
@@ -18,6 +19,7 @@ const UNDER_WAY: usize = 256;
 #[derive(Clone)]
 pub(crate) struct Speech {
     link: Link,
+    names: Arc<Names>,
     answered: mpsc::Sender<Answered>,
 }
 
@@ -31,7 +33,11 @@ struct Answered {
 
 impl Speech {
     /// The second part settles calls whose answers have arrived; it ends with the last handle of the first.
-    pub(crate) fn new(link: Link, acks: Arc<Acks>) -> (Self, impl Future<Output = ()> + Send) {
+    pub(crate) fn new(
+        link: Link,
+        acks: Arc<Acks>,
+        names: Arc<Names>,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (answered, mut arriving) = mpsc::channel::<Answered>(UNDER_WAY);
         let settled_on = link.clone();
         let settle = async move {
@@ -42,11 +48,17 @@ impl Speech {
                 acks.answered(answer.call);
             }
         };
-        (Self { link, answered }, settle)
+        let speech = Self {
+            link,
+            names,
+            answered,
+        };
+        (speech, settle)
     }
 
     /// Queues a frame; waits while the guest takes nothing. Gives its position.
     pub(crate) async fn say(&self, body: Body) -> Result<u64, host::Error> {
+        let body = self.names.say(body);
         let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
         loop {
             match self.link.send(body.clone()) {

@@ -94,7 +94,11 @@ impl<D: Driver> Tenure<D> {
                 // The earlier worker may have told that it parks or stops, and not noted that any more.
                 self.reports.live().await?;
             }
-            Phase::Starting | Phase::Restoring { .. } | Phase::Parked { .. } | Phase::Stopping => {}
+            Phase::Starting
+            | Phase::Restoring { .. }
+            | Phase::Parked { .. }
+            | Phase::Forked { .. }
+            | Phase::Stopping => {}
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use helmr_machine::{Driver, Presence};
 use super::Tenure;
 use crate::backoff::Backoff;
 use crate::client::Failure;
+use crate::copies;
 use crate::directory::{entries, remove};
 use crate::record::Phase;
 
@@ -79,6 +80,8 @@ impl Ending {
 impl<D: Driver> Tenure<D> {
     pub(super) async fn end(mut self, ending: Ending) {
         let workspace_id = self.record.workspace_id;
+        // Nothing is written for a machine that is over.
+        self.take_turn().await;
         match ending {
             Ending::Parked => {}
             Ending::Stopped => tracing::info!(workspace.id = %workspace_id, "machine stopped"),
@@ -91,6 +94,9 @@ impl<D: Driver> Tenure<D> {
                 self.keep_or_remove();
             }
             Ending::Failed(cause) => self.fail(*cause).await,
+        }
+        if let Some(copy) = self.copying.take() {
+            copies::settle(&self.base, copy).await;
         }
     }
 
@@ -107,7 +113,7 @@ impl<D: Driver> Tenure<D> {
         let report = MachineFailed {
             kind: cause.kind.to_owned(),
             message: cause.message,
-            version,
+            version: version.clone(),
             checkpoint_kept: cause.checkpoint_kept,
         };
         let kept = cause.checkpoint_kept || matches!(self.record.phase, Phase::Parked { .. });
@@ -116,7 +122,12 @@ impl<D: Driver> Tenure<D> {
             self.keep_or_remove();
         }
         match self.reports.failed(report).await {
-            Ok(()) | Err(Failure::Stale) => {}
+            Ok(()) => {
+                if let (Some(version), Some(workspace)) = (version, self.workspace.as_mut()) {
+                    workspace.settle(&version);
+                }
+            }
+            Err(Failure::Stale) => {}
             Err(refused) => tracing::error!(%refused, "a machine's failure was refused"),
         }
         if !kept {

@@ -1,17 +1,18 @@
-//! The execs of a live machine: started, signalled, fed, seen to end.
+//! The execs and PTYs of a live machine: started, signalled, resized, fed, seen to end.
 
 use helmr_api::fault;
 use helmr_api::worker::{Assignment, ExecAssignment, ExecEnded};
-use helmr_domain::ExecId;
-use helmr_guest_wire::{Body, SignalRun, StartRun};
+use helmr_domain::ProcessId;
+use helmr_guest_wire::{Body, ResizeTerminal, SignalRun, StartRun, Terminal};
 use helmr_machine::Driver;
 
 use super::Tenure;
 use super::ending::Ending;
 use super::machine::Machine;
-use super::runs::Undelivered;
+use super::runs::{Delivery, Undelivered};
 use crate::client::Failure;
 use crate::relay::{ATTEMPT, Available};
+use crate::report::Reports;
 
 impl<D: Driver> Tenure<D> {
     /// Makes the machine's execs what the assignment says.
@@ -32,8 +33,14 @@ impl<D: Driver> Tenure<D> {
                     continue;
                 }
                 self.start_exec(machine, assignment, exec).await?;
+            } else if !exec.started && !machine.execs_begun.contains(&id) {
+                // A worker before this one had it started, and did not come to tell.
+                machine.execs_begun.insert(id);
+                let reports = self.reports.clone();
+                machine.deliveries.spawn(tell_started(reports, id));
             }
             self.signal_exec(machine, exec).await?;
+            self.resize_exec(machine, exec).await?;
             let available = Available {
                 end: exec.stdin_end,
                 closed: exec.stdin_closed,
@@ -51,6 +58,7 @@ impl<D: Driver> Tenure<D> {
     ) -> Result<(), Ending> {
         let id = exec.exec_id;
         machine.relay.know_exec(id);
+        machine.execs_begun.insert(id);
         let start = StartRun {
             run_id: id.to_string(),
             attempt_number: ATTEMPT,
@@ -63,6 +71,11 @@ impl<D: Driver> Tenure<D> {
                 .unwrap_or_else(|| assignment.machine.user.clone()),
             init_line: Vec::new(),
             takes_input: true,
+            terminal: exec.terminal.map(|terminal| Terminal {
+                cols: terminal.cols.into(),
+                rows: terminal.rows.into(),
+                idle_after_ms: terminal.idle_after_ms,
+            }),
         };
         let speech = machine.relay.speech().clone();
         fault::point("worker.exec.before_start");
@@ -74,14 +87,7 @@ impl<D: Driver> Tenure<D> {
         let reports = self.reports.clone();
         machine.deliveries.spawn(async move {
             speech.taken(sent).await?;
-            match reports.exec_started(id).await {
-                Err(Failure::Stale) => Err(Failure::Stale.into()),
-                Err(refused) => {
-                    tracing::debug!(%refused, "the start of an exec was refused");
-                    Ok(())
-                }
-                Ok(()) => Ok(()),
-            }
+            tell_started(reports, id).await
         });
         Ok(())
     }
@@ -110,8 +116,38 @@ impl<D: Driver> Tenure<D> {
         Ok(())
     }
 
+    /// Tells of a new size. The guest knows which one it was told of before.
+    async fn resize_exec(
+        &self,
+        machine: &mut Machine,
+        exec: &ExecAssignment,
+    ) -> Result<(), Ending> {
+        let Some(terminal) = exec.terminal else {
+            return Ok(());
+        };
+        let told = machine.resizes.entry(exec.exec_id).or_default();
+        if terminal.resizes <= *told {
+            return Ok(());
+        }
+        *told = terminal.resizes;
+        let body = Body::ResizeTerminal(ResizeTerminal {
+            run_id: exec.exec_id.to_string(),
+            attempt_number: ATTEMPT,
+            cols: terminal.cols.into(),
+            rows: terminal.rows.into(),
+            number: terminal.resizes,
+        });
+        machine
+            .relay
+            .speech()
+            .say(body)
+            .await
+            .map(drop)
+            .map_err(|error| self.gone("resize a terminal", &error))
+    }
+
     /// A machine that does not know an exec which ran in it cannot say what became of it.
-    fn tell_unknown(&self, machine: &mut Machine, id: ExecId) {
+    fn tell_unknown(&self, machine: &mut Machine, id: ProcessId) {
         let reports = self.reports.clone();
         machine.deliveries.spawn(async move {
             let ended = ExecEnded {
@@ -127,11 +163,25 @@ impl<D: Driver> Tenure<D> {
     }
 
     /// An exec's process is gone and its end told.
-    pub(super) fn exec_ended(machine: &mut Machine, id: ExecId) {
+    pub(super) fn exec_ended(machine: &mut Machine, id: ProcessId) {
         machine.relay.forget_exec(id);
         machine.execs_over.insert(id);
+        machine.execs_begun.remove(&id);
         machine.exec_signals.remove(&id);
+        machine.resizes.remove(&id);
         machine.pace.worked(tokio::time::Instant::now());
+    }
+}
+
+/// Tells that an exec's process runs.
+async fn tell_started(reports: Reports, id: ProcessId) -> Delivery {
+    match reports.exec_started(id).await {
+        Err(Failure::Stale) => Err(Failure::Stale.into()),
+        Err(refused) => {
+            tracing::debug!(%refused, "the start of an exec was refused");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

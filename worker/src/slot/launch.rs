@@ -109,6 +109,7 @@ impl<D: Driver> Tenure<D> {
                     user: assignment.machine.user.clone(),
                     init_line: serde_json::to_vec(&input.init)?,
                     takes_input: false,
+                    terminal: None,
                 })
             });
             Launched { run: key, start }

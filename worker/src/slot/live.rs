@@ -12,6 +12,7 @@ use super::plan::{self, Step, View};
 use super::runs::Undelivered;
 use crate::client::Failure;
 use crate::directive::Directive;
+use crate::disks::Need;
 use crate::relay::Heard;
 
 /// How often a machine whose guest is away is looked at. A machine that died hangs up at once.
@@ -37,12 +38,16 @@ impl<D: Driver> Tenure<D> {
             let mut until = None;
             if !machine.frozen {
                 if let Some(assignment) = &directive.assignment {
-                    self.open_workspace(assignment)?;
+                    self.open_workspace(assignment, Need::AsItIs).await?;
                     let age = directive.age(Instant::now());
                     self.reconcile(machine, assignment, age).await?;
                     self.reconcile_execs(machine, assignment).await?;
+                    self.make_forks(machine, assignment).await?;
                     machine.relay.open_up();
                     until = self.next_kill(machine, assignment, age);
+                    if let Some(then) = self.reconcile_captures(machine, assignment).await? {
+                        until = Some(until.map_or(then, |until| until.min(then)));
+                    }
                 }
                 let busy = *open.borrow_and_update() > 0 || !machine.deliveries.is_empty();
                 match self.decide(machine, &directive, busy) {
@@ -91,7 +96,10 @@ impl<D: Driver> Tenure<D> {
         let execs = machine.relay.has_execs()
             || directive.assignment.as_ref().is_some_and(|assignment| {
                 let mut listed = assignment.execs.iter();
-                listed.any(|exec| !machine.execs_over.contains(&exec.exec_id))
+                listed.any(|exec| {
+                    !machine.execs_over.contains(&exec.exec_id)
+                        && !machine.relay.is_idle(exec.exec_id)
+                })
             });
         if listed || !inside.is_empty() || execs {
             machine.pace.worked(now);

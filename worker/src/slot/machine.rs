@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helmr_api::fault;
-use helmr_domain::{ExecId, WaitId};
+use helmr_domain::{MaterializationId, ProcessId, VersionId, WaitId};
 use helmr_machine::host::{Link, Listener};
 use helmr_machine::{Attempt, Driver, Presence, Spec};
 use tokio::sync::mpsc;
@@ -19,7 +19,8 @@ use super::ending::Ending;
 use super::plan::Pace;
 use super::runs::{Delivery, StopProgress, Stray};
 use crate::base::Base;
-use crate::relay::{Heard, Relay};
+use crate::record::Phase;
+use crate::relay::{Heard, Names, Relay};
 use crate::report::RunKey;
 
 /// How long pausing and resuming may take: both are a signal to a process.
@@ -47,9 +48,19 @@ pub(super) struct Machine {
     /// Runs that are over in this machine, whatever an older assignment says.
     pub(super) over: HashSet<RunKey>,
     /// Execs that are over in this machine.
-    pub(super) execs_over: HashSet<ExecId>,
+    pub(super) execs_over: HashSet<ProcessId>,
+    /// Copies that were made, or could not be.
+    pub(super) forks_over: HashSet<MaterializationId>,
+    /// Execs of which the control plane was told that they run, or will be.
+    pub(super) execs_begun: HashSet<ProcessId>,
     /// How many of its signals an exec was sent.
-    pub(super) exec_signals: HashMap<ExecId, usize>,
+    pub(super) exec_signals: HashMap<ProcessId, usize>,
+    /// Which size of its terminal a PTY was told of last.
+    pub(super) resizes: HashMap<ProcessId, u64>,
+    /// Captures that were asked for and made.
+    pub(super) captured: HashSet<VersionId>,
+    /// When one that failed is tried again.
+    pub(super) capture_at: Option<Instant>,
     pub(super) pace: Pace,
 }
 
@@ -124,8 +135,12 @@ impl<D: Driver> Tenure<D> {
         link: Link,
         bringing: Option<Bringing>,
     ) -> Machine {
-        let (relay, heard) =
-            Relay::start(link.clone(), self.reports.clone(), self.directive.clone());
+        let (relay, heard) = Relay::start(
+            link.clone(),
+            self.reports.clone(),
+            self.directive.clone(),
+            self.names_of(&link),
+        );
         Machine {
             attempt,
             link,
@@ -146,9 +161,40 @@ impl<D: Driver> Tenure<D> {
             strays: HashMap::new(),
             over: HashSet::new(),
             execs_over: HashSet::new(),
+            forks_over: HashSet::new(),
+            execs_begun: HashSet::new(),
             exec_signals: HashMap::new(),
+            resizes: HashMap::new(),
+            captured: HashSet::new(),
+            capture_at: None,
             pace: Pace::new(Instant::now()),
         }
+    }
+
+    /// What runs are called inside a machine that has greeted. Of a copy that was just restored, whatever it knows that
+    /// does not belong here was the original's.
+    fn names_of(&self, link: &Link) -> Names {
+        let mut names = self.record.names.clone();
+        let restored = matches!(self.record.phase, Phase::Restoring { .. });
+        if names.is_empty() || !restored {
+            return names;
+        }
+        let directive = self.directive.borrow();
+        let listed: HashSet<String> = directive
+            .assignment
+            .iter()
+            .flat_map(|assignment| {
+                let runs = assignment.runs.iter().map(|run| run.run_id.to_string());
+                let execs = assignment.execs.iter().map(|exec| exec.exec_id.to_string());
+                runs.chain(execs)
+            })
+            .collect();
+        for known in &link.greeting().runs {
+            if !listed.contains(&known.run_id) {
+                names.note_stranger(&known.run_id);
+            }
+        }
+        names
     }
 
     pub(super) fn silence_limit(&self) -> Option<Duration> {

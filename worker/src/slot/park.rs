@@ -213,14 +213,14 @@ impl<D: Driver> Tenure<D> {
     fn is_wanted(&self) -> bool {
         let directive = self.directive.borrow();
         directive.assignment.as_ref().is_some_and(|assignment| {
-            assignment
-                .runs
-                .iter()
-                .any(|run| !run.outcomes.is_empty() || run.stop.is_some() || run.waiting.is_none())
+            !assignment.forks.is_empty()
+                || assignment.runs.iter().any(|run| {
+                    !run.outcomes.is_empty() || run.stop.is_some() || run.waiting.is_none()
+                })
         })
     }
 
-    fn checkpoint_deadline(&self) -> Duration {
+    pub(super) fn checkpoint_deadline(&self) -> Duration {
         let memory = self
             .assignment()
             .map_or(0, |assignment| assignment.machine.memory_bytes);

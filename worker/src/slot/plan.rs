@@ -17,7 +17,7 @@ pub(super) struct View<'a> {
     pub(super) directive: &'a Directive,
     /// Runs with a process, and runs whose process is about to be asked for.
     pub(super) inside: &'a [RunKey],
-    /// Whether an exec has a process, or is to get one.
+    /// Whether an exec has a process, or is to get one; or a PTY that is not idle.
     pub(super) execs: bool,
     /// Runs that are over, whatever the assignment says.
     pub(super) over: &'a dyn Fn(RunKey) -> bool,
@@ -77,8 +77,22 @@ pub(super) enum Step {
     Stay { until: Option<Instant> },
     /// Set aside. `draining`: as it stands, because the worker goes away.
     Park { draining: bool },
-    /// End for lack of work.
+    /// End for lack of work; see [`for_lack_of_work`].
     Stop,
+}
+
+/// What becomes of a machine without work. `lives`: in it lives what people have started by an exec or in a PTY.
+pub(super) fn for_lack_of_work(directive: &Directive, lives: bool) -> Step {
+    let ending = directive
+        .assignment
+        .as_ref()
+        .is_some_and(|assignment| assignment.ending);
+    if lives && !ending {
+        let draining = directive.drain_by.is_some();
+        Step::Park { draining }
+    } else {
+        Step::Stop
+    }
 }
 
 /// Decides. Performs nothing.
@@ -114,7 +128,10 @@ pub(super) fn next(view: &View<'_>) -> Step {
     let rest = !view.busy && !view.execs && !strangers && runs.iter().all(|run| rests(run));
     match (rest, draining) {
         (true, Some(_)) => at(view, view.now, Step::Park { draining: true }),
-        (true, None) => at(view, hot_until(view, &runs), Step::Park { draining: false }),
+        (true, None) => {
+            let until = hot_until(view, &runs).max(kept_until(view, assignment));
+            at(view, until, Step::Park { draining: false })
+        }
         (false, Some(by)) => at(view, by, Step::Park { draining: true }),
         (false, None) => Step::Stay { until: None },
     }
@@ -152,8 +169,15 @@ fn stop_at(view: &View<'_>, assignment: &Assignment) -> Instant {
     if at_once {
         view.now
     } else {
-        view.pace.idle_since + Duration::from_millis(assignment.auto_stop_after_ms)
+        let idle = view.pace.idle_since + Duration::from_millis(assignment.auto_stop_after_ms);
+        idle.max(kept_until(view, assignment))
     }
+}
+
+/// Until when the machine stays because somebody asked for it.
+fn kept_until(view: &View<'_>, assignment: &Assignment) -> Instant {
+    let left = Duration::from_millis(assignment.keep_ms);
+    view.now + left.saturating_sub(view.directive.age(view.now))
 }
 
 #[cfg(test)]
@@ -176,6 +200,7 @@ mod tests {
         busy: bool,
         drain_in: Option<Duration>,
         want: Want,
+        keep_ms: u64,
         idle_for: Duration,
         /// How long ago the assignment came.
         known_for: Duration,
@@ -191,6 +216,7 @@ mod tests {
                 busy: false,
                 drain_in: None,
                 want: Want::Live,
+                keep_ms: 0,
                 idle_for: Duration::ZERO,
                 known_for: Duration::ZERO,
                 refused: false,
@@ -204,6 +230,7 @@ mod tests {
         let mut assignment = testing::assignment();
         assignment.runs = case.runs;
         assignment.want = case.want;
+        assignment.keep_ms = case.keep_ms;
         assignment.auto_stop_after_ms = 300_000;
         let directive = Directive {
             assignment: Some(Arc::new(assignment)),
@@ -351,6 +378,55 @@ mod tests {
             (None, Some(SECOND * 200))
         );
         assert_eq!(check(idle(Duration::ZERO, Want::Stop)), STOP);
+    }
+
+    #[test]
+    fn a_machine_in_which_something_of_people_lives_parks_instead_unless_it_is_told_to_end() {
+        let check = |lives, ending, drain_by| {
+            let mut assignment = testing::assignment();
+            assignment.ending = ending;
+            let directive = Directive {
+                assignment: Some(Arc::new(assignment)),
+                drain_by,
+                ..Directive::default()
+            };
+            for_lack_of_work(&directive, lives)
+        };
+        let drain = Some(Instant::now());
+        assert_eq!(check(true, false, None), Step::Park { draining: false });
+        assert_eq!(check(true, false, drain), Step::Park { draining: true });
+        assert_eq!(check(false, false, drain), Step::Stop);
+        assert_eq!(check(true, true, None), Step::Stop);
+    }
+
+    #[test]
+    fn a_machine_that_somebody_asked_for_stays_as_long_as_was_promised() {
+        let runs = || vec![waiting(9000)];
+        let kept = |keep_ms, runs: Vec<RunAssignment>| Case {
+            inside: inside(&runs),
+            runs,
+            keep_ms,
+            idle_for: SECOND * 300,
+            ..Case::default()
+        };
+        assert_eq!(check(kept(4000, runs())), (None, Some(SECOND * 4)));
+        assert_eq!(check(kept(4000, Vec::new())), (None, Some(SECOND * 4)));
+        assert_eq!(check(kept(0, runs())), PARK);
+        let known = |known_for, case| Case { known_for, ..case };
+        let waited = check(known(SECOND * 3, kept(4000, Vec::new())));
+        assert_eq!(waited, (None, Some(SECOND)));
+        assert_eq!(check(known(SECOND * 4, kept(4000, runs()))), PARK);
+        // Its room is needed, or its worker goes away: it stays no longer.
+        let told = Case {
+            want: Want::Stop,
+            ..kept(4000, Vec::new())
+        };
+        assert_eq!(check(told), STOP);
+        let draining = Case {
+            drain_in: Some(SECOND),
+            ..kept(4000, runs())
+        };
+        assert_eq!(check(draining), DRAIN);
     }
 
     #[test]

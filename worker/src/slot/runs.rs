@@ -275,7 +275,7 @@ impl<D: Driver> Tenure<D> {
         machine.strays.remove(&run);
         machine.pace.worked(Instant::now());
         fault::point("worker.finish.before_version");
-        self.capture_live(machine).await
+        self.capture_after_run(machine).await
     }
 }
 

@@ -17,15 +17,17 @@ impl<D: Driver> Tenure<D> {
         &self,
         machine: &MachineAssignment,
         root_image: PathBuf,
-        workspace_dir: PathBuf,
+        (workspace_dir, overlay_dir): (PathBuf, Option<PathBuf>),
     ) -> Result<Spec, Ending> {
         let number = self.record.attempt;
+        let attempt_dir = self.machine_dir.attempt(number);
         let spec = Spec {
             root_image,
             guest_dir: self.base.guest_dir.clone(),
             bundles_dir: self.machine_dir.bundles(),
             host_dir: self.machine_dir.host(number),
-            attempt_dir: self.machine_dir.attempt(number),
+            overlay_dir: overlay_dir.unwrap_or_else(|| attempt_dir.clone()),
+            attempt_dir,
             workspace_dir,
             mount_path: machine.mount_path.clone(),
             host_name: host_name(&self.record.workspace_id.to_string()),

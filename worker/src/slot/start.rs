@@ -16,6 +16,8 @@ use tokio::time::Instant;
 use super::Tenure;
 use super::ending::{Ending, discard};
 use super::machine::{Machine, Way};
+use crate::disks::Need;
+use crate::housekeeping::capture_beside;
 use crate::import::extract_subtree;
 use crate::record::{Phase, Record};
 use crate::workspace::{self, Workspace};
@@ -34,7 +36,8 @@ impl<D: Driver> Tenure<D> {
             return Err(Ending::failed("sandbox_failed", message));
         }
         self.succeed(&assignment).await;
-        self.open_workspace(&assignment)?;
+        let need = need(&assignment.machine);
+        self.open_workspace(&assignment, need).await?;
         self.prepare_launches(&assignment)?;
         match assignment.machine.origin.clone() {
             Origin::Seed => self.start(&assignment, None).await,
@@ -66,8 +69,8 @@ impl<D: Driver> Tenure<D> {
             tries += 1;
             self.record.attempt += 1;
             self.note(Phase::Starting)?;
-            let tree = self.unsettled_tree()?;
-            let spec = self.spec(&assignment.machine, root_image.clone(), tree)?;
+            let files = self.unsettled_files()?;
+            let spec = self.spec(&assignment.machine, root_image.clone(), files)?;
             fault::point("worker.start.before_machine");
             let up = self.attempt_up(Way::Start, spec, START_WITHIN).await;
             match up {
@@ -142,6 +145,10 @@ impl<D: Driver> Tenure<D> {
         assignment: &Assignment,
         version: Option<(VersionId, String)>,
     ) -> Result<PathBuf, Ending> {
+        // A machine that was lost here may have left more than the version has.
+        let id = self.record.workspace_id;
+        let client = Arc::clone(&self.base.client);
+        capture_beside(&client, id, self.workspace()?).await;
         if let Some((version_id, manifest)) = version {
             let base = Arc::clone(&self.base);
             let (image, files) = tokio::join!(
@@ -174,7 +181,7 @@ impl<D: Driver> Tenure<D> {
     ) -> Result<(), Ending> {
         let base = Arc::clone(&self.base);
         let workspace = self.workspace()?;
-        workspace.clear().map_err(files)?;
+        workspace.clear().await.map_err(files)?;
         extract_subtree(&base, image, &machine.mount_path, &workspace.tree())
             .await
             .map_err(|error| Ending::host("copy the image's workspace", &error))?;
@@ -208,11 +215,11 @@ impl<D: Driver> Tenure<D> {
             .map_err(files)
     }
 
-    /// The tree, on which something may run from now on.
-    pub(super) fn unsettled_tree(&mut self) -> Result<PathBuf, Ending> {
+    /// The tree, on which something may run from now on, and where its disk has room for what is written elsewhere.
+    pub(super) fn unsettled_files(&mut self) -> Result<(PathBuf, Option<PathBuf>), Ending> {
         let workspace = self.workspace()?;
         workspace.unsettle().map_err(files)?;
-        Ok(workspace.tree())
+        Ok((workspace.tree(), workspace.overlay()))
     }
 
     pub(super) fn workspace(&mut self) -> Result<&mut Workspace, Ending> {
@@ -222,15 +229,24 @@ impl<D: Driver> Tenure<D> {
     }
 
     /// Opens the workspace's files, with the keys that come with an assignment.
-    pub(super) fn open_workspace(&mut self, assignment: &Assignment) -> Result<(), Ending> {
+    pub(super) async fn open_workspace(
+        &mut self,
+        assignment: &Assignment,
+        need: Need,
+    ) -> Result<(), Ending> {
         if self.workspace.is_some() {
             return Ok(());
         }
-        let directory = self.base.directory.workspace(self.record.workspace_id);
+        let id = self.record.workspace_id;
         let keys = data_keys(assignment)?;
-        let workspace =
-            Workspace::open(directory, self.base.artifacts.clone(), keys).map_err(files)?;
-        self.workspace = Some(workspace);
+        let disks = Arc::clone(&self.base.disks);
+        let place = tokio::task::spawn_blocking(move || disks.place(id, need))
+            .await
+            .map_err(|error| Ending::host("find the workspace's disk", &error))?
+            .map_err(|error| Ending::host("find the workspace's disk", &error))?;
+        let directory = self.base.directory.workspace(id);
+        let artifacts = self.base.artifacts.clone();
+        self.workspace = Some(Workspace::open(directory, place, artifacts, keys));
         Ok(())
     }
 
@@ -278,18 +294,27 @@ impl<D: Driver> Tenure<D> {
     }
 }
 
+fn need(machine: &MachineAssignment) -> Need {
+    let disk_bytes = machine.disk_bytes;
+    match machine.origin {
+        Origin::Seed | Origin::Version { .. } => Need::Start { disk_bytes },
+        Origin::Checkpoint { .. } => Need::Wake { disk_bytes },
+    }
+}
+
 pub(super) fn data_keys(assignment: &Assignment) -> Result<KeySet, Ending> {
-    STANDARD
-        .decode(&assignment.data_key)
-        .ok()
-        .and_then(|bytes| DataKey::from_bytes(&bytes))
-        .map(|key| KeySet::derive(&key))
-        .ok_or_else(|| {
-            Ending::failed(
-                "sandbox_failed",
-                "the environment's key is not a key".to_owned(),
-            )
-        })
+    keys(&assignment.data_key).ok_or_else(|| {
+        Ending::failed(
+            "sandbox_failed",
+            "the environment's key is not a key".to_owned(),
+        )
+    })
+}
+
+/// The keys that come with an assignment. `None` if they are none.
+pub(crate) fn keys(data_key: &str) -> Option<KeySet> {
+    let bytes = STANDARD.decode(data_key).ok()?;
+    Some(KeySet::derive(&DataKey::from_bytes(&bytes)?))
 }
 
 async fn root_image<D: Driver>(

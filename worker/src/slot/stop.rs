@@ -13,6 +13,7 @@ use super::ending::Ending;
 use super::machine::Machine;
 use crate::backoff::Backoff;
 use crate::client::Failure;
+use crate::disks::Need;
 use crate::record::Phase;
 
 /// A machine that died is reported without a version if its files cannot be captured within this.
@@ -43,7 +44,7 @@ impl<D: Driver> Tenure<D> {
         self.kill().await;
         fault::point("worker.stop.after_kill");
         let assignment = self.first_assignment().await?;
-        self.open_workspace(&assignment)?;
+        self.open_workspace(&assignment, Need::AsItIs).await?;
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
         let version = loop {
             match self.workspace()?.capture().await {
@@ -66,42 +67,6 @@ impl<D: Driver> Tenure<D> {
         Ok(Ending::Stopped)
     }
 
-    /// Captures the files of a machine that goes on living, and tells.
-    pub(super) async fn capture_live(&mut self, machine: &mut Machine) -> Result<(), Ending> {
-        if self.workspace.is_none() || machine.frozen {
-            return Ok(());
-        }
-        self.pause(machine)
-            .await
-            .map_err(|error| self.gone("pause the machine", &error))?;
-        let captured = self.workspace()?.capture().await;
-        self.resume(machine)
-            .await
-            .map_err(|error| self.gone("resume the machine", &error))?;
-        let version = match captured {
-            Ok(version) => version,
-            Err(error) => {
-                tracing::warn!(workspace.id = %self.record.workspace_id, error = crate::serve::describe(&error), "files were not captured at a run's end");
-                return Ok(());
-            }
-        };
-        if self.workspace()?.is_known(&version) {
-            return Ok(());
-        }
-        match self.reports.version(version.clone()).await {
-            Ok(()) => {}
-            Err(Failure::Stale) => return Err(Ending::Lost),
-            Err(refused) => {
-                tracing::warn!(%refused, "a version was refused");
-                return Ok(());
-            }
-        }
-        let workspace = self.workspace()?;
-        workspace.committed(&version);
-        workspace.save_index();
-        Ok(())
-    }
-
     /// What a machine that died left on disk, if it can be captured at all.
     pub(super) async fn last_files(&mut self) -> Option<CapturedVersion> {
         if self.workspace.is_none() {
@@ -109,7 +74,7 @@ impl<D: Driver> Tenure<D> {
                 .await
                 .ok()?
                 .ok()?;
-            self.open_workspace(&assignment).ok()?;
+            self.open_workspace(&assignment, Need::AsItIs).await.ok()?;
         }
         let workspace = self.workspace.as_mut()?;
         match timeout(LAST_FILES_WITHIN, workspace.capture()).await {

@@ -14,9 +14,9 @@ use super::ending::Ending;
 use super::machine::{Machine, Way};
 use super::start::{files, millis};
 use crate::clock;
+use crate::directive::key_of;
 use crate::record::Phase;
-use crate::relay::{is_alive, resumed};
-use crate::report::RunKey;
+use crate::relay::{Ids, resumed};
 
 /// After so many the control plane tries again later.
 const TRIES: u32 = 3;
@@ -55,6 +55,9 @@ impl<D: Driver> Tenure<D> {
         if self.workspace()?.is_edited() {
             // What was written while the machine was parked belongs to the workspace: a repeat begins from there.
             let edited = self.workspace()?.capture().await.map_err(files)?;
+            fault::point("worker.wake.after_edits");
+            // They are the workspace's whatever becomes of the wake.
+            self.reports.version(edited.clone(), Vec::new()).await?;
             self.workspace()?.settle(&edited);
             (manifest, version_id) = (edited.manifest, Some(edited.version_id));
         }
@@ -65,8 +68,8 @@ impl<D: Driver> Tenure<D> {
             self.put_back(&manifest, version_id).await?;
             self.record.attempt += 1;
             self.note(Phase::Restoring { checkpoint_id })?;
-            let tree = self.unsettled_tree()?;
-            let spec = self.spec(&assignment.machine, root_image.clone(), tree)?;
+            let on = self.unsettled_files()?;
+            let spec = self.spec(&assignment.machine, root_image.clone(), on)?;
             let way = Way::Restore {
                 image: image.clone(),
             };
@@ -77,6 +80,7 @@ impl<D: Driver> Tenure<D> {
                 Ok(machine) => {
                     fault::point("worker.wake.after_hello");
                     let greeted = Instant::now();
+                    self.record.names = machine.relay.names().clone();
                     self.announce(&machine).await?;
                     self.confirm(Some(checkpoint_id)).await?;
                     tracing::info!(
@@ -103,24 +107,31 @@ impl<D: Driver> Tenure<D> {
         Err(Ending::failed("restore_failed", reason))
     }
 
-    /// Tells every run that it was restored, before anything else reaches it.
-    pub(super) async fn announce(&self, machine: &Machine) -> Result<(), Ending> {
-        for known in &machine.link.greeting().runs {
-            let Ok(run_id) = known.run_id.parse() else {
-                continue;
-            };
-            if !is_alive(known.phase) {
-                continue;
-            }
-            let run = RunKey {
-                run_id,
-                attempt_number: known.attempt_number,
-            };
-            let line = resumed(clock::now().as_unix_millis(), clock::random());
+    /// Tells every run that it was restored, and who it is, before anything else reaches it.
+    pub(super) async fn announce(&mut self, machine: &Machine) -> Result<(), Ending> {
+        // Only in a copy of another machine anybody is another than before.
+        let assignment = if self.record.names.is_empty() {
+            self.assignment()
+        } else {
+            Some(self.first_assignment().await?)
+        };
+        for run in machine.relay.alive() {
+            let ids = assignment.as_ref().and_then(|assignment| {
+                let listed = assignment
+                    .runs
+                    .iter()
+                    .find(|listed| key_of(listed) == *run)?;
+                Some(Ids {
+                    run: listed.run_id,
+                    session: listed.session_id,
+                    workspace: assignment.workspace_id,
+                })
+            });
+            let line = resumed(clock::now().as_unix_millis(), clock::random(), ids.as_ref());
             machine
                 .relay
                 .speech()
-                .line(run, line)
+                .line(*run, line)
                 .await
                 .map_err(|error| self.gone("speak to the machine", &error))?;
         }

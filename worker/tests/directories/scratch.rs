@@ -33,11 +33,23 @@ impl Drop for Scratch {
         let end = Instant::now() + DEADLINE;
         let mut absent = 0;
         while absent < LOOKS && Instant::now() < end {
+            unmount_below(&path);
             match std::fs::remove_dir_all(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => absent += 1,
                 Ok(()) | Err(_) => absent = 0,
             }
             std::thread::park_timeout(LOOK_EVERY);
         }
+    }
+}
+
+/// Also what a test that failed left mounted, or a worker that was killed was about to mount.
+fn unmount_below(path: &Path) {
+    let mounted = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let targets = mounted.lines().filter_map(|line| line.split(' ').nth(1));
+    for target in targets.filter(|target| Path::new(target).starts_with(path)) {
+        let detached = rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH);
+        // Gone already is as good.
+        let _detached = detached.is_ok();
     }
 }

@@ -7,5 +7,7 @@ mod scratch;
 
 mod site;
 
+mod files;
+mod forks;
 mod life;
 mod restart;

@@ -93,6 +93,8 @@ impl Site {
             },
             labels: Vec::new(),
             guest_dir: dir.to_owned(),
+            hard_disk_limit: false,
+            cache_bytes: 1 << 40,
         };
         let worker = helmr_worker::Worker::start(
             config,
@@ -178,6 +180,29 @@ impl Site {
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.send(Method::GET, path, Body::empty()).await
+    }
+
+    /// Sends bytes and gives status and body, whatever they are.
+    pub(crate) async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Result<(http::response::Parts, Vec<u8>)> {
+        let up = self.up.as_ref().context("it is up")?;
+        let mut request = Request::builder()
+            .method(&method)
+            .uri(path)
+            .header("authorization", format!("Bearer {}", up.key));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into())?;
+        let Ok(answer) = timeout(DEADLINE, up.router.clone().oneshot(request)).await?;
+        let (parts, body) = answer.into_parts();
+        let bytes = timeout(DEADLINE, body.collect()).await??.to_bytes();
+        Ok((parts, bytes.to_vec()))
     }
 
     async fn send(&self, method: Method, path: &str, body: Body) -> Result<Value> {

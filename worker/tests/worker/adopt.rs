@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use helmr_api::worker::ExecAssignment;
+use helmr_domain::{ExecId, Timestamp};
 use helmr_machine::scripted::{Effect, Operation, Step};
 use serde_json::json;
 
@@ -64,6 +66,51 @@ async fn what_a_task_says_while_no_worker_is_there_is_not_lost() -> Result<()> {
         "meanwhile\n"
     );
     Ok(())
+}
+
+/// Otherwise it would be `starting` for as long as it runs, and no timeout of it would begin.
+#[tokio::test]
+async fn the_start_of_an_exec_is_told_by_the_next_worker_if_it_was_not_before() -> Result<()> {
+    let mut world = World::new(|_| vec![Step::Gate("end".to_owned()), Step::Exit(0)]).await?;
+    let exec = ExecAssignment {
+        exec_id: ExecId::new(Timestamp::from_micros(1), [1; 10]).into(),
+        terminal: None,
+        command: vec!["sleep".to_owned()],
+        cwd: None,
+        user: None,
+        env: Vec::new(),
+        started: false,
+        signals: Vec::new(),
+        stdin_end: 0,
+        stdin_closed: false,
+    };
+    world.control.state().assignment.execs.push(exec);
+    world
+        .control
+        .state()
+        .blocked
+        .insert("exec started".to_owned());
+    world.control.place().await?;
+    let told = |what: &'static str| {
+        move |state: &crate::ledger::State| state.log.iter().any(|line| line == what)
+    };
+    world
+        .control
+        .until("it is begun", told("exec started blocked"))
+        .await?;
+    world.kill().await;
+    world.control.state().blocked.clear();
+    world.start().await?;
+    world
+        .control
+        .until("its start is told", told("exec started"))
+        .await?;
+    assert_eq!(world.driver.attempts()[0].number, 1, "in the same machine");
+    world.driver.open_gate("end");
+    world
+        .control
+        .until("its end is told", told("exec ended"))
+        .await
 }
 
 #[tokio::test]

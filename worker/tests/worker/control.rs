@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use helmr_api::worker::{
-    Assignment, DecidedOutcome, Outcome, RunAssignment, StopOrder, UPGRADE, Want,
+    Assignment, Beside, DecidedOutcome, Holdings, HoldingsAnswer, KeepBeside, Outcome,
+    RunAssignment, StopOrder, UPGRADE, Want,
 };
 use helmr_domain::{RunId, WaitId};
 use hyper::client::conn::http2::SendRequest;
@@ -49,8 +50,11 @@ impl Control {
             .route("/worker/v1/connect", get(connect))
             .route("/worker/v1/seeds/find", post(find_seed))
             .route("/worker/v1/seeds/put", post(put_seed))
+            .route("/worker/v1/holdings", post(holdings))
+            .route("/worker/v1/workspaces/{workspace}/beside", post(beside))
             .route("/worker/v1/machines/{workspace}/{what}", post(machine))
             .route("/worker/v1/runs/{run}/{what}", post(run))
+            .route("/worker/v1/execs/{exec}/{what}", post(exec))
             .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
             .with_state(self.clone())
     }
@@ -286,6 +290,37 @@ async fn put_seed(Extract(control): Extract<Control>, Json(body): Json<Value>) -
     Json(json!({"manifest": kept}))
 }
 
+async fn holdings(
+    Extract(control): Extract<Control>,
+    Json(asked): Json<Holdings>,
+) -> Json<HoldingsAnswer> {
+    let state = control.state();
+    let mut answer = HoldingsAnswer::default();
+    if state.all_over {
+        answer.over = asked.machines;
+        answer.deleted = asked
+            .workspaces
+            .iter()
+            .map(|files| files.workspace_id)
+            .collect();
+    } else if state.all_lost && !state.leased {
+        let newer = asked.workspaces.iter().filter(|files| files.newer);
+        answer.keep_beside = newer
+            .map(|files| KeepBeside {
+                workspace_id: files.workspace_id,
+                data_key: state.assignment.data_key.clone(),
+            })
+            .collect();
+    }
+    Json(answer)
+}
+
+async fn beside(Extract(control): Extract<Control>, Json(body): Json<Beside>) -> Json<Value> {
+    control.state().beside.push(body);
+    control.touch();
+    Json(json!({}))
+}
+
 async fn machine(
     Extract(control): Extract<Control>,
     Path((_workspace, what)): Path<(String, String)>,
@@ -343,4 +378,15 @@ async fn run(
         Some(answer) => Json(answer).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
+}
+
+async fn exec(
+    Extract(control): Extract<Control>,
+    Path((_exec, what)): Path<(String, String)>,
+) -> StatusCode {
+    let what = format!("exec {what}");
+    control.arrives(&what).await;
+    control.state().log.push(what);
+    control.touch();
+    StatusCode::NO_CONTENT
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use helmr_api::worker::{Assignment, CapturedVersion, Origin, PendingWait, RunAssignment};
-use helmr_domain::{CheckpointId, RunId, Timestamp, WaitId};
+use helmr_api::worker::{Assignment, Beside, CapturedVersion, Origin, PendingWait, RunAssignment};
+use helmr_domain::{CheckpointId, RunId, Timestamp, VersionId, WaitId};
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) checkpoint: Option<CheckpointId>,
     pub(crate) version: Option<CapturedVersion>,
     pub(crate) versions: Vec<CapturedVersion>,
+    /// Of each capture that was asked for: for whom it was made.
+    pub(crate) asked: Vec<Vec<VersionId>>,
     /// Every report that was taken, in order: the last part of its path.
     pub(crate) log: Vec<String>,
     /// Why machines failed.
@@ -45,6 +47,10 @@ pub(crate) struct State {
     pub(crate) lost: bool,
     /// What the image holds at the mount path, once someone has captured it.
     pub(crate) seed: Option<String>,
+    /// Whatever the worker holds and does not use is over, or was lost with it.
+    pub(crate) all_over: bool,
+    pub(crate) all_lost: bool,
+    pub(crate) beside: Vec<Beside>,
 }
 
 pub(crate) struct Run {
@@ -69,8 +75,12 @@ impl State {
             checkpoint: None,
             version: None,
             versions: Vec::new(),
+            asked: Vec::new(),
             log: Vec::new(),
             failures: Vec::new(),
+            all_over: false,
+            all_lost: false,
+            beside: Vec::new(),
             fenced: 0,
             draining: false,
             beats: 0,
@@ -174,7 +184,14 @@ impl State {
                     Machine::Failed
                 };
             }
-            "version" => self.keep_version(&body["version"]),
+            "version" => {
+                self.keep_version(&body["version"]);
+                let asked: Vec<VersionId> =
+                    serde_json::from_value(body["asked"].clone()).unwrap_or_default();
+                if !asked.is_empty() {
+                    self.asked.push(asked);
+                }
+            }
             _ => return Err("route_not_found"),
         }
         self.log.push(what.to_owned());

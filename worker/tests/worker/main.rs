@@ -10,6 +10,8 @@ mod ledger;
 mod world;
 
 mod adopt;
+mod captures;
+mod disks;
 mod drain;
 mod image;
 mod lease;

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) driver: Scripted,
     pub(crate) worker: Option<Running>,
     pub(crate) directory: Scratch,
+    /// Whether workspaces lie on disks from the next start of the worker on.
+    pub(crate) hard_disk_limit: bool,
     artifacts: Artifacts,
     connector: Connector,
     bundle: (String, String),
@@ -68,12 +70,25 @@ impl World {
             driver: Scripted::new(script),
             worker: None,
             directory,
+            hard_disk_limit: false,
             artifacts,
             connector,
             bundle: (stored.bundle_sha256, stored.bundle_manifest),
             _server: server,
         };
         world.start().await?;
+        Ok(world)
+    }
+
+    /// As `new`, with each workspace on a disk of this size.
+    pub(crate) async fn on_disks(
+        size_bytes: u64,
+        script: impl Fn(&StartRun) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let mut world = Self::new(script).await?;
+        world.control.state().assignment.machine.disk_bytes = size_bytes;
+        world.hard_disk_limit = true;
+        world.kill_and_restart().await?;
         Ok(world)
     }
 
@@ -107,6 +122,8 @@ impl World {
             },
             labels: Vec::new(),
             guest_dir: self.directory.path().to_owned(),
+            hard_disk_limit: self.hard_disk_limit,
+            cache_bytes: 1 << 40,
         };
         let worker = Worker::start(
             config,
@@ -161,6 +178,29 @@ impl World {
     pub(crate) fn tree(&self) -> PathBuf {
         let id = self.control.state().assignment.workspace_id;
         self.path(&format!("workspaces/{id}/tree"))
+    }
+
+    /// The directory of the workspace's disk.
+    pub(crate) fn disk(&self) -> helmr_machine::disk::Disk {
+        let id = self.control.state().assignment.workspace_id;
+        helmr_machine::disk::Disk::at(self.path(&format!("workspaces/{id}/disk")))
+    }
+
+    /// Everything that is mounted below the world's directory.
+    pub(crate) fn mounts(&self) -> Vec<String> {
+        let root = self.directory.path().to_str().unwrap_or_default();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        points
+            .filter(|point| point.starts_with(root))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The next start has a machine of its own.
+    pub(crate) fn next_machine(&self, number: u8) {
+        self.control.state().assignment.machine.materialization_id =
+            MaterializationId::new(AT, [number; 10]);
     }
 
     pub(crate) fn machine_dir(&self) -> PathBuf {
@@ -278,12 +318,17 @@ fn assignment(stored: &Stored) -> Assignment {
             env: Vec::new(),
             user: String::new(),
             origin: Origin::Seed,
+            names: std::collections::BTreeMap::new(),
         },
         runs: Vec::new(),
         execs: Vec::new(),
+        captures: Vec::new(),
+        forks: Vec::new(),
         data_key: key_text(2),
         auto_stop_after_ms: 600_000,
+        keep_ms: 0,
         want: Want::Live,
+        ending: false,
     }
 }
 

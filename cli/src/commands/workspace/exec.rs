@@ -53,7 +53,7 @@ pub struct Arguments {
     command: Vec<String>,
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -184,32 +184,43 @@ async fn feed(exec: ExecId, client: &Client) -> Result<(), CommandError> {
 
 /// Ends as the exec did.
 fn judge(exec: &Exec) -> Result<(), CommandError> {
-    let code = |code: i32| Exit::OfCommand(u8::try_from(code & 0xff).unwrap_or(1));
-    match exec.state {
-        _ if exec.timed_out => Err(CommandError::new(
+    if exec.timed_out {
+        return Err(CommandError::new(
             Exit::TimedOut,
             format!("the command was ended after its timeout ({})", exec.id),
-        )),
-        ExecState::Exited => match exec.exit_code.unwrap_or(0) {
+        ));
+    }
+    end_as(
+        exec.state,
+        exec.exit_code,
+        exec.signal,
+        exec.error.as_deref(),
+    )
+}
+
+/// Ends as a process did.
+pub(crate) fn end_as(
+    state: ExecState,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    error: Option<&str>,
+) -> Result<(), CommandError> {
+    let code = |code: i32| Exit::OfCommand(u8::try_from(code & 0xff).unwrap_or(1));
+    match state {
+        ExecState::Exited => match exit_code.unwrap_or(0) {
             0 => Ok(()),
             other => Err(CommandError::silent(code(other))),
         },
         ExecState::Killed => {
-            let signal = exec.signal.unwrap_or(0);
+            let signal = signal.unwrap_or(0);
             Err(CommandError::silent(code(SIGNALLED + signal)))
         }
         ExecState::Failed => {
-            let message = exec
-                .error
-                .as_deref()
-                .unwrap_or("the command could not be started");
+            let message = error.unwrap_or("the command could not be started");
             Err(CommandError::new(Exit::OfCommand(NOT_STARTED), message))
         }
-        ExecState::Lost | ExecState::Queued | ExecState::Starting | ExecState::Running => {
-            Err(CommandError::failed(format!(
-                "the machine is gone, and with it what became of the command ({})",
-                exec.id
-            )))
-        }
+        ExecState::Lost | ExecState::Queued | ExecState::Starting | ExecState::Running => Err(
+            CommandError::failed("the machine is gone, and with it what became of the command"),
+        ),
     }
 }

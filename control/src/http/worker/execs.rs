@@ -1,12 +1,12 @@
-//! Reports on execs, and the input that they are given.
+//! Reports on execs and PTYs, and the input that they are given.
 
 use axum::Json as Answer;
 use axum::extract::State;
 use helmr_api::fault;
 use helmr_api::worker::{
-    ExecEnded, ExecInput, ExecOutput, ExecReport, InputTaken, Nothing, WantInput,
+    ExecEnded, ExecInput, ExecOutput, ExecReport, InputTaken, Nothing, TerminalRests, WantInput,
 };
-use helmr_domain::ExecId;
+use helmr_domain::ProcessId;
 use helmr_domain::exec::End;
 use helmr_store::execs::{self, Fenced};
 use http::StatusCode;
@@ -21,7 +21,7 @@ type Done = Result<StatusCode, ApiError>;
 
 const DONE: Done = Ok(StatusCode::NO_CONTENT);
 
-fn fence<T>(caller: &WorkerCaller, exec: ExecId, body: &ExecReport<T>) -> Fenced {
+fn fence<T>(caller: &WorkerCaller, exec: ProcessId, body: &ExecReport<T>) -> Fenced {
     Fenced {
         lease: caller.fence(body.workspace_id, body.epoch),
         exec,
@@ -32,7 +32,7 @@ fn fence<T>(caller: &WorkerCaller, exec: ExecId, body: &ExecReport<T>) -> Fenced
 pub(super) async fn started(
     State(control): State<Control>,
     caller: WorkerCaller,
-    Path(exec): Path<ExecId>,
+    Path(exec): Path<ProcessId>,
     body: Json<ExecReport<Nothing>>,
 ) -> Done {
     let fence = fence(&caller, exec, &body.value);
@@ -45,7 +45,7 @@ pub(super) async fn started(
 pub(super) async fn output(
     State(control): State<Control>,
     caller: WorkerCaller,
-    Path(exec): Path<ExecId>,
+    Path(exec): Path<ProcessId>,
     body: Json<ExecReport<ExecOutput>, Line>,
 ) -> Done {
     let fence = fence(&caller, exec, &body.value);
@@ -57,7 +57,7 @@ pub(super) async fn output(
 pub(super) async fn input(
     State(control): State<Control>,
     caller: WorkerCaller,
-    Path(exec): Path<ExecId>,
+    Path(exec): Path<ProcessId>,
     body: Json<ExecReport<WantInput>>,
 ) -> Result<Answer<ExecInput>, ApiError> {
     let fence = fence(&caller, exec, &body.value);
@@ -69,7 +69,7 @@ pub(super) async fn input(
 pub(super) async fn taken(
     State(control): State<Control>,
     caller: WorkerCaller,
-    Path(exec): Path<ExecId>,
+    Path(exec): Path<ProcessId>,
     body: Json<ExecReport<InputTaken>>,
 ) -> Done {
     let fence = fence(&caller, exec, &body.value);
@@ -78,11 +78,25 @@ pub(super) async fn taken(
     DONE
 }
 
+/// Its terminal has become idle, or is so no longer.
+pub(super) async fn rests(
+    State(control): State<Control>,
+    caller: WorkerCaller,
+    Path(exec): Path<ProcessId>,
+    body: Json<ExecReport<TerminalRests>>,
+) -> Done {
+    let fence = fence(&caller, exec, &body.value);
+    let idle = body.value.report.idle;
+    execs::rests(&control.store, fence, idle, control.moment()?).await?;
+    fault::point("control.pty_rests.after_commit");
+    DONE
+}
+
 /// Its process is gone.
 pub(super) async fn ended(
     State(control): State<Control>,
     caller: WorkerCaller,
-    Path(exec): Path<ExecId>,
+    Path(exec): Path<ProcessId>,
     body: Json<ExecReport<ExecEnded>>,
 ) -> Done {
     let fence = fence(&caller, exec, &body.value);

@@ -17,7 +17,7 @@ type Done = Result<StatusCode, ApiError>;
 
 const DONE: Done = Ok(StatusCode::NO_CONTENT);
 
-fn fence<T>(
+pub(super) fn fence<T>(
     caller: &WorkerCaller,
     workspace: WorkspaceId,
     body: &MachineReport<T>,
@@ -40,7 +40,7 @@ fn plain(
     })
 }
 
-fn captured(version: wire::CapturedVersion) -> worker::CapturedVersion {
+pub(super) fn captured(version: wire::CapturedVersion) -> worker::CapturedVersion {
     worker::CapturedVersion {
         version_id: version.version_id,
         manifest: version.manifest,
@@ -169,15 +169,19 @@ pub(super) async fn version(
     body: Json<MachineReport<Files>>,
 ) -> Done {
     let fence = fence(&caller, workspace, &body.value);
+    let Files { version, asked } = body.value.report;
     // Nothing changed: nothing to keep.
-    let Some(version) = body.value.report.version else {
+    let Some(version) = version else {
         return DONE;
     };
     let input = worker::Captured {
         at: control.moment()?,
         fence,
         version: captured(version),
+        asked,
     };
+    fault::point("control.version.before_commit");
     worker::version_captured(&control.store, input).await?;
+    fault::point("control.version.after_commit");
     DONE
 }

@@ -16,7 +16,7 @@ const PIECES: usize = 8;
 
 /// Why the bytes ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     #[error("the upload ended before it was complete")]
     Cut,
     #[error("the upload was silent for too long")]
@@ -26,21 +26,21 @@ pub(super) enum Broken {
 }
 
 /// Reads what [`pump`] sends.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     pieces: mpsc::Receiver<Result<Bytes, Broken>>,
     current: Bytes,
     hash: Sha256,
 }
 
 /// The end that the request feeds.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     body: BodyDataStream,
     pieces: mpsc::Sender<Result<Bytes, Broken>>,
     limit: u64,
 }
 
 /// Joins a request's body to a reader.
-pub(super) fn channel(body: Body, limit: u64) -> (Feed, Reader) {
+pub(crate) fn channel(body: Body, limit: u64) -> (Feed, Reader) {
     let (send, receive) = mpsc::channel(PIECES);
     (
         Feed {
@@ -58,7 +58,7 @@ pub(super) fn channel(body: Body, limit: u64) -> (Feed, Reader) {
 
 impl Feed {
     /// Moves the body to the reader. Ends when either side does, and says why if it ended early.
-    pub(super) async fn pump(mut self) -> Result<(), Broken> {
+    pub(crate) async fn pump(mut self) -> Result<(), Broken> {
         let mut total = 0_u64;
         loop {
             let piece = match tokio::time::timeout(SILENCE, self.body.next()).await {
@@ -88,7 +88,7 @@ impl Feed {
 
 impl Reader {
     /// Hex SHA-256 of everything that was read.
-    pub(super) fn sha256(&self) -> String {
+    pub(crate) fn sha256(&self) -> String {
         let mut text = String::with_capacity(64);
         for byte in self.hash.clone().finalize() {
             text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));

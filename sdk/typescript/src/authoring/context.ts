@@ -12,7 +12,7 @@ export interface TaskContext {
     readonly reason: string;
   };
   readonly task: { readonly id: string };
-  readonly session: { readonly id: string; readonly externalId?: string };
+  readonly session: { readonly id: string; readonly externalId?: string | undefined };
   readonly workspace: {
     readonly id: string;
     /** Where the workspace is mounted. */

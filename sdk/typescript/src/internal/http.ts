@@ -33,13 +33,17 @@ export interface HttpSettings {
 const TIMEOUT_MS = 60_000;
 const PAUSES_MS = [100, 300, 900];
 
+/** Bytes to send: whole, or as they come. */
+type Bytes = string | Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+
 interface Asked {
-  readonly method: "DELETE" | "GET" | "PATCH" | "POST";
+  readonly method: "DELETE" | "GET" | "PATCH" | "POST" | "PUT";
   readonly path: readonly string[];
   readonly query?: Query;
   readonly body?: JsonValue;
+  readonly bytes?: Bytes;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly signal: AbortSignal;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Sends requests. */
@@ -81,6 +85,36 @@ export class Http {
     return this.#answer({ method: "DELETE", path, query }, true, options);
   }
 
+  /** Sends a request once, with bytes if there are any, and gives the answer with its body unread. Takes as long as it takes. */
+  open(
+    method: Asked["method"],
+    path: readonly string[],
+    sent: {
+      readonly query?: Query;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: Bytes;
+    },
+    options: RequestOptions = {},
+  ): Promise<Response> {
+    const deadline = options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs);
+    const signals = [options.signal, deadline].filter((signal) => signal !== undefined);
+    const signal = signals.length === 0 ? undefined : AbortSignal.any(signals);
+    const { query, headers, body } = sent;
+    return this.#send({
+      method,
+      path,
+      ...(query !== undefined && { query }),
+      ...(headers !== undefined && { headers }),
+      ...(body !== undefined && { bytes: body }),
+      signal,
+    });
+  }
+
+  /** Reads the JSON of an answer. */
+  async read<T>(response: Response): Promise<T> {
+    return fromWire<T>(await readJson(response, [new URL(response.url).pathname]));
+  }
+
   /** Opens a stream of events after the one with the id. Its bytes have no end to wait for. */
   async events(
     path: readonly string[],
@@ -97,6 +131,44 @@ export class Http {
       throw foreign(path, response.status, `it answered with ${kind || "nothing"} instead of events`);
     }
     return response.body;
+  }
+
+  /** Opens a WebSocket. Node's takes headers, so that the credential does not stand in the address. */
+  socket(path: readonly string[], query: Query): WebSocket {
+    const url = this.#url(path, query);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    const Socket = WebSocket as unknown as new (
+      url: URL,
+      options: { readonly headers: Readonly<Record<string, string>> },
+    ) => WebSocket;
+    return new Socket(url, { headers: this.#headers() });
+  }
+
+  /** Opens an answer that is bytes. They have no deadline. */
+  async bytes(
+    path: readonly string[],
+    query: Query = {},
+    options: Pick<RequestOptions, "signal"> = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const signal = options.signal ?? new AbortController().signal;
+    const headers = { accept: "*/*" };
+    const response = await this.#send({ method: "GET", path, query, headers, signal });
+    if (response.body === null) throw foreign(path, response.status, "its answer has no bytes");
+    return response.body;
+  }
+
+  /** Sends bytes as they come, once. They have no deadline. */
+  async sendBytes<T>(
+    path: readonly string[],
+    query: Query,
+    bytes: Uint8Array | ReadableStream<Uint8Array>,
+    options: CreateOptions & { readonly contentType: string },
+  ): Promise<T> {
+    const headers: Record<string, string> = { "content-type": options.contentType };
+    if (options.idempotencyKey !== undefined) headers["idempotency-key"] = options.idempotencyKey;
+    const signal = options.signal ?? new AbortController().signal;
+    const response = await this.#send({ method: "POST", path, query, bytes, headers, signal });
+    return fromWire<T>(await readJson(response, path));
   }
 
   async #answer<T>(asked: Omit<Asked, "signal">, repeatable: boolean, options: RequestOptions): Promise<T> {
@@ -118,39 +190,55 @@ export class Http {
 
   /** Sends once; a refusal is an error. */
   async #send(asked: Asked): Promise<Response> {
-    const url = new URL(this.#settings.url);
-    url.pathname = [url.pathname.replace(/\/$/, ""), "api", "v1", ...asked.path.map(encodeURIComponent)].join(
-      "/",
-    );
-    for (const [name, value] of Object.entries({ ...this.#settings.scope, ...asked.query })) {
-      if (value !== undefined) url.searchParams.append(name, String(value));
-    }
+    const url = this.#url(asked.path, asked.query);
     const headers: Record<string, string> = {
       accept: "application/json",
-      "helmr-api-version": API_VERSION,
-      "helmr-client": `sdk/${SDK_VERSION}`,
+      ...this.#headers(),
       ...asked.headers,
     };
-    if (this.#settings.credential !== undefined)
-      headers.authorization = `Bearer ${this.#settings.credential}`;
     if (asked.body !== undefined) headers["content-type"] = "application/json";
+    else if (asked.bytes !== undefined) headers["content-type"] ??= "application/octet-stream";
     let response: Response;
     try {
       response = await this.#settings.fetch(url, {
         method: asked.method,
         headers,
-        signal: asked.signal,
+        ...(asked.signal !== undefined && { signal: asked.signal }),
         // A credential must not follow a redirect to another server.
         redirect: "error",
         credentials: "omit",
         ...(asked.body !== undefined && { body: JSON.stringify(asked.body) }),
-      });
+        // Bytes that come as they come are sent while the answer is awaited.
+        ...(asked.bytes !== undefined && { body: asked.bytes as never, duplex: "half" }),
+      } as RequestInit);
     } catch (cause) {
       const message = `${asked.method} ${url.pathname}: the server at ${url.origin} was not reached`;
       throw new ConnectionError({ status: 0, code: "connection_failed", message, cause });
     }
     if (response.ok) return response;
     throw await refusal(response, asked.path);
+  }
+
+  #url(path: readonly string[], query: Query = {}): URL {
+    const url = new URL(this.#settings.url);
+    const base = url.pathname.replace(/\/$/, "");
+    url.pathname = [base, "api", "v1", ...path.map(encodeURIComponent)].join("/");
+    for (const [name, value] of Object.entries({ ...this.#settings.scope, ...query })) {
+      if (value !== undefined) url.searchParams.append(name, String(value));
+    }
+    return url;
+  }
+
+  /** What every request carries. */
+  #headers(): Record<string, string> {
+    const headers: Record<string, string> = {
+      "helmr-api-version": API_VERSION,
+      "helmr-client": `sdk/${SDK_VERSION}`,
+    };
+    if (this.#settings.credential !== undefined) {
+      headers.authorization = `Bearer ${this.#settings.credential}`;
+    }
+    return headers;
   }
 }
 

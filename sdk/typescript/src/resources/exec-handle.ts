@@ -34,8 +34,8 @@ export class ExecHandle {
   constructor(http: Http, id: string, fresh = false) {
     this.#http = http;
     this.id = id;
-    this.stdout = new ExecOutput(http, id, "stdout");
-    this.stderr = new ExecOutput(http, id, "stderr");
+    this.stdout = new ExecOutput(http, ["execs", id, "stdout"]);
+    this.stderr = new ExecOutput(http, ["execs", id, "stderr"]);
     this.stdin = new ExecStdin(http, id, async () => (fresh ? 0 : (await this.get()).stdin.end));
   }
 

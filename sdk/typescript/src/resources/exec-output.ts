@@ -1,4 +1,4 @@
-//! What an exec prints: read as it is, or followed as it comes, by byte offset.
+//! What an exec or a PTY prints: read as it is, or followed as it comes, by byte offset.
 import { fromBase64 } from "../internal/base64.ts";
 import { follow } from "../internal/follow.ts";
 import type { Http } from "../internal/http.ts";
@@ -17,16 +17,14 @@ interface Item {
   readonly encoding: "utf8" | "base64";
 }
 
-/** Standard output or standard error of an exec. A cursor is the offset of a byte; the newest 64 MiB are kept. */
+/** Standard output or standard error of an exec, or the output of a PTY. A cursor is the offset of a byte; the newest 64 MiB are kept. */
 export class ExecOutput implements Growing<ExecChunk> {
   readonly #http: Http;
-  readonly #id: string;
-  readonly #name: "stdout" | "stderr";
+  readonly #path: readonly [nouns: string, id: string, name: string];
 
-  constructor(http: Http, id: string, name: "stdout" | "stderr") {
+  constructor(http: Http, path: readonly [nouns: string, id: string, name: string]) {
     this.#http = http;
-    this.#id = id;
-    this.#name = name;
+    this.#path = path;
   }
 
   /**
@@ -38,7 +36,7 @@ export class ExecOutput implements Growing<ExecChunk> {
   list(options: GrowingOptions = {}): Listing<ExecChunk> {
     const { limit, cursor, signal } = options;
     return new Listing(cursor, async (at) => {
-      const page = await this.#http.get<Page<Item>>(this.#path(), { limit, cursor: at }, { signal });
+      const page = await this.#http.get<Page<Item>>(this.#path, { limit, cursor: at }, { signal });
       return { ...page, items: page.items.map(chunk) };
     });
   }
@@ -63,7 +61,7 @@ export class ExecOutput implements Growing<ExecChunk> {
    */
   async *follow(options: Omit<GrowingOptions, "limit"> = {}): AsyncGenerator<ExecChunk, void, undefined> {
     const { cursor, signal } = options;
-    for await (const item of follow<Item>(this.#http, { path: this.#path(), query: { cursor }, signal })) {
+    for await (const item of follow<Item>(this.#http, { path: this.#path, query: { cursor }, signal })) {
       yield chunk(item);
     }
   }
@@ -84,16 +82,12 @@ export class ExecOutput implements Growing<ExecChunk> {
       size += bytes.length;
       if (size > COLLECTED_BYTES) {
         throw new RangeError(
-          `${this.#id} printed more than ${COLLECTED_BYTES} bytes to ${this.#name}: follow it instead`,
+          `${this.#path[1]} printed more than ${COLLECTED_BYTES} bytes to ${this.#path[2]}: follow it instead`,
         );
       }
       text += decoder.decode(bytes, { stream: true });
     }
     return text + decoder.decode();
-  }
-
-  #path(): readonly string[] {
-    return ["execs", this.#id, this.#name];
   }
 }
 

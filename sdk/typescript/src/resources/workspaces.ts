@@ -3,14 +3,18 @@ import { durationMs } from "../internal/duration.ts";
 import type { Http, Query, RequestOptions } from "../internal/http.ts";
 import { toWire } from "../internal/wire.ts";
 import { Listing, type Page } from "../pagination.ts";
-import { noWorkspace, WorkspaceHandle } from "./workspace-handle.ts";
+import { connect, fork, noWorkspace, WorkspaceHandle } from "./workspace-handle.ts";
 import type {
+  ConnectOptions,
   EndWorkspaceOptions,
+  ForkedWorkspace,
+  ForkOptions,
   ListWorkspacesOptions,
   NewWorkspace,
   RecoverWorkspaceOptions,
   Workspace,
   WorkspaceChanges,
+  WorkspaceConnection,
 } from "./workspace-types.ts";
 
 interface Answer {
@@ -110,6 +114,55 @@ export class Workspaces {
   async stop(id: string, options: EndWorkspaceOptions = {}): Promise<Workspace> {
     const { force, ...request } = options;
     return (await this.#http.post<Answer>(["workspaces", id, "stop"], toWire({ force }), request)).workspace;
+  }
+
+  /**
+   * Asks for a workspace's machine: it is started, or woken if it is parked, and stays as if something had just run in
+   * it. The answer does not wait; asking again only makes it stay longer.
+   *
+   * @throws HelmrError `workspace_not_active`.
+   */
+  async materialize(id: string, options: RequestOptions = {}): Promise<Workspace> {
+    return (await this.#http.post<Answer>(["workspaces", id, "materialize"], {}, options)).workspace;
+  }
+
+  /**
+   * Waits until a workspace's machine is live, and says how it is reached.
+   *
+   * @throws HelmrError `workspace_not_live` says what became of the machine.
+   * @example const { urls } = await client.workspaces.connect(id, { timeout: "2m" });
+   */
+  async connect(id: string, options: ConnectOptions = {}): Promise<WorkspaceConnection> {
+    return connect(this.#http, id, options);
+  }
+
+  /**
+   * Archives a workspace: its machine ends, and nothing runs in it until it is unarchived.
+   *
+   * @throws HelmrError `workspace_busy` while a run in it has not ended, unless `force` cancels it.
+   */
+  async archive(id: string, options: EndWorkspaceOptions = {}): Promise<Workspace> {
+    const { force, ...request } = options;
+    return (await this.#http.post<Answer>(["workspaces", id, "archive"], toWire({ force }), request))
+      .workspace;
+  }
+
+  /** Has an archived workspace be used again. */
+  async unarchive(id: string, options: RequestOptions = {}): Promise<Workspace> {
+    return (await this.#http.post<Answer>(["workspaces", id, "unarchive"], {}, options)).workspace;
+  }
+
+  /**
+   * Makes a workspace that begins as a copy of this one: of a version of its files or, `live`, of its machine as it stands,
+   * with its memory, every process in it and its sessions. A live fork copies whatever secrets are in that memory.
+   *
+   * @throws HelmrError `fork_unavailable` if there is no machine that could be copied, `fork_failed` if it was not.
+   * @example
+   * const { workspace, fork } = await client.workspaces.fork(id, { live: true });
+   * const branch = client.sessions.open(fork.sessions[0].sessionId);
+   */
+  async fork(id: string, options: ForkOptions = {}): Promise<ForkedWorkspace> {
+    return fork(this.#http, id, options);
   }
 
   /**

@@ -8,6 +8,7 @@ import { isJsonObject, type JsonObject } from "../internal/json.ts";
 import { Channel } from "./channel.ts";
 import { installEntropy, reseed } from "./entropy.ts";
 import { failureOf } from "./failure.ts";
+import type { Identity } from "./identity.ts";
 import { type Ending, readInit, runTask } from "./run-task.ts";
 import { TaskExecution } from "./task-execution.ts";
 
@@ -21,6 +22,7 @@ const STOP_CODES: readonly StopCode[] = ["cancelled", "session_cancelled", "sess
 
 const exit = process.exit.bind(process);
 let execution: TaskExecution | undefined;
+let identity: Identity | undefined;
 let ended = false;
 
 const channel = new Channel(CHANNEL_FD, {
@@ -66,6 +68,7 @@ function receive(document: JsonObject): void {
       return;
     case "resumed":
       reseed(Buffer.from(String(document.reseed ?? ""), "base64"));
+      identity?.become(document.ids);
       return;
     default:
       // A newer worker may tell more than this runtime knows; nothing it must obey comes unasked.
@@ -76,6 +79,7 @@ function receive(document: JsonObject): void {
 function begin(document: JsonObject): void {
   if (execution !== undefined) return;
   const init = readInit(document);
+  identity = init.identity;
   execution = new TaskExecution(channel, init.metadata, raise);
   installExecution(execution);
   // From here on only pending calls keep the process alive, so that a task that can never finish shows.

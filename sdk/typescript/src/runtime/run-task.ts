@@ -7,6 +7,7 @@ import { encodeJson, isJsonObject, JsonError, type JsonObject, type JsonValue } 
 import { check, issuesText } from "../internal/schema.ts";
 import type { Channel } from "./channel.ts";
 import { type Failure, failureOf } from "./failure.ts";
+import { Identity } from "./identity.ts";
 import type { TaskExecution } from "./task-execution.ts";
 
 const OUTPUT_LIMIT = 4 * 1024 * 1024;
@@ -17,6 +18,7 @@ export interface Init {
   readonly entry: { readonly module: string; readonly export: string };
   readonly payload: JsonValue | undefined;
   readonly context: JsonObject;
+  readonly identity: Identity;
   readonly metadata: JsonObject;
 }
 
@@ -42,6 +44,7 @@ export function readInit(document: JsonObject): Init {
     entry: { module: String(entry.module), export: String(entry.export) },
     payload: document.has_payload === true ? (document.payload ?? null) : undefined,
     context: section(document, "context"),
+    identity: new Identity(section(document, "context")),
     metadata: section(document, "metadata"),
   };
 }
@@ -72,7 +75,7 @@ export async function runTask(init: Init, execution: TaskExecution, channel: Cha
   try {
     channel.send(JSON.stringify({ type: "started" }));
     execution.phase = "running";
-    output = await task.run(payload, contextOf(init.context, execution.signal));
+    output = await task.run(payload, contextOf(init.context, execution.signal, init.identity));
   } catch (error) {
     return fail("task_error", error);
   }
@@ -117,11 +120,10 @@ function plain<E extends Error>(error: E): E {
   return error;
 }
 
-function contextOf(wire: JsonObject, signal: AbortSignal): TaskContext {
-  const { run, task, session, workspace, deployment, attempt } = {
+function contextOf(wire: JsonObject, signal: AbortSignal, identity: Identity): TaskContext {
+  const { run, task, workspace, deployment, attempt } = {
     run: section(wire, "run"),
     task: section(wire, "task"),
-    session: section(wire, "session"),
     workspace: section(wire, "workspace"),
     deployment: section(wire, "deployment"),
     attempt: section(wire, "attempt"),
@@ -130,19 +132,34 @@ function contextOf(wire: JsonObject, signal: AbortSignal): TaskContext {
   return Object.freeze({
     signal,
     run: Object.freeze({
-      id: String(run.id),
+      get id() {
+        return identity.run;
+      },
       attemptNumber: Number(run.attempt_number ?? number),
       reason: String(run.reason ?? "start"),
     }),
     task: Object.freeze({ id: String(task.id) }),
-    session: Object.freeze({
-      id: String(session.id),
-      ...(typeof session.external_id === "string" && { externalId: session.external_id }),
+    session: Object.freeze(sessionOf(identity)),
+    workspace: Object.freeze({
+      get id() {
+        return identity.workspace;
+      },
+      path: String(workspace.path),
     }),
-    workspace: Object.freeze({ id: String(workspace.id), path: String(workspace.path) }),
     deployment: Object.freeze({ id: String(deployment.id), version: String(deployment.version) }),
     attempt: Object.freeze({ number }),
   });
+}
+
+/** The session as `ctx` gives it: with an external id only if it has one. */
+function sessionOf(identity: Identity): TaskContext["session"] {
+  const session = {
+    get id() {
+      return identity.session;
+    },
+  };
+  if (identity.externalId === undefined) return session;
+  return Object.defineProperty(session, "externalId", { enumerable: true, get: () => identity.externalId });
 }
 
 function section(wire: JsonObject, name: string): JsonObject {

@@ -11,7 +11,7 @@ use crate::db::{Tx, params, sql};
 use crate::lease::{self, Leased};
 use crate::machine::{self, MachineRow, NewMachine};
 use crate::runs::RunRow;
-use crate::{Error, Result, deployments, events, execs, outbox, runs};
+use crate::{Error, Result, deployments, events, execs, outbox, runs, workspaces};
 
 sql! {
     SET_REASON = "UPDATE workspaces
@@ -72,6 +72,7 @@ pub(super) async fn place(
     if machine::current(tx, workspace).await?.is_none()
         && runs::leasable_in(tx, workspace, at).await?.is_empty()
         && !execs::has_queued(tx, workspace).await?
+        && !workspaces::wants_machine(tx, workspace).await?
     {
         // Its queue was filled by a run that was leased before it.
         return Ok(None);
@@ -161,7 +162,7 @@ async fn lease_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<usi
     let mut leased = execs::lease_queued(tx, machine.workspace, at).await?;
     for (mut run, part) in queued.into_iter().zip(0..) {
         // Those leased just now may have filled its queue.
-        if leased > 0 && !runs::has_room(tx, &run).await? {
+        if leased > 0 && !runs::has_room(tx, &run, at).await? {
             continue;
         }
         let at = at.part(part);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::PlaceNext;
 use crate::db::{Json, Row, Tx, params, sql};
 use crate::machine::mebibytes;
-use crate::{Error, Result, deployments, execs};
+use crate::{Error, Result, deployments, execs, workspaces};
 
 /// A workspace in which something is to happen.
 pub(super) struct Wanted {
@@ -65,7 +65,26 @@ sql! {
             FROM execs e
             LEFT JOIN materializations m ON m.workspace_id = e.workspace_id AND m.ended_at IS NULL
             WHERE e.ended_at IS NULL
+                -- a PTY that is idle parks with its machine
+                AND e.idle = 0
                 AND (e.state = 'queued' OR COALESCE(m.state, 'parked') = 'parked')
+            UNION ALL
+            -- parked machines that are to end, whose files were written since
+            SELECT m.workspace_id, 0, 0, m.parked_at
+            FROM materializations m
+            WHERE m.ended_at IS NULL AND m.state = 'parked' AND m.ending = 1 AND m.touched = 1
+            UNION ALL
+            -- parked machines that are to be copied
+            SELECT f.source_id, 0, 0, f.requested_at
+            FROM forks f
+            LEFT JOIN materializations m ON m.workspace_id = f.source_id AND m.ended_at IS NULL
+            WHERE f.state = 'requested' AND COALESCE(m.state, '') = 'parked'
+            UNION ALL
+            -- machines that are asked for by themselves
+            SELECT s.id, 0, 0, s.machine_wanted_at
+            FROM workspaces s
+            LEFT JOIN materializations m ON m.workspace_id = s.id AND m.ended_at IS NULL
+            WHERE s.machine_wanted_at IS NOT NULL AND COALESCE(m.state, 'parked') = 'parked'
             UNION ALL
             -- the head of the queue, of runs without a limit
             SELECT q.workspace_id, 1, q.priority, q.queued_at
@@ -132,7 +151,7 @@ sql! {
         JOIN checkpoints c ON c.id = m.checkpoint_id
         WHERE m.workspace_id = $1 AND m.ended_at IS NULL";
 
-    WORKERS = "SELECT id, cpu_millis, memory_mib, disk_mib, slots, drivers, protocols
+    WORKERS = "SELECT id, cpu_millis, memory_mib, disk_mib, slots, free, drivers, protocols
         FROM workers
         WHERE state = 'active' AND connected = 1 AND last_seen_at >= $1
         ORDER BY id";
@@ -143,7 +162,8 @@ sql! {
         WHERE ended_at IS NULL AND state <> 'parked'
         GROUP BY worker_id";
 
-    /// Live machines in which nothing runs, longest live first.
+    /// Live machines in which nothing runs, longest live first. What is queued in their workspaces is not at its turn, or it
+    /// would have joined.
     IDLE = "SELECT m.worker_id, m.workspace_id, m.cpu_millis, m.memory_mib, m.leaving
         FROM materializations m
         WHERE m.ended_at IS NULL AND m.state <> 'parked' AND m.state = 'live'
@@ -152,12 +172,12 @@ sql! {
                 FROM runs r
                 WHERE r.workspace_id = m.workspace_id
                     AND r.status IN ('queued', 'running', 'waiting')
-                    AND (r.status <> 'waiting' OR r.stop_reason IS NOT NULL)
+                    AND (r.status = 'running' OR r.stop_reason IS NOT NULL)
             )
             AND NOT EXISTS (
                 SELECT 1
                 FROM execs e
-                WHERE e.workspace_id = m.workspace_id AND e.ended_at IS NULL
+                WHERE e.workspace_id = m.workspace_id AND e.ended_at IS NULL AND e.idle = 0
             )
             AND NOT EXISTS (
                 SELECT 1
@@ -232,7 +252,10 @@ pub(super) async fn queued_need(
 ) -> Result<Option<Need>> {
     let bound = params![workspace, at.now];
     let mut found = tx.find(&QUEUED_NEED, bound).await?;
-    if found.is_none() && execs::has_queued(tx, workspace).await? {
+    if found.is_none()
+        && (execs::has_queued(tx, workspace).await?
+            || workspaces::wants_machine(tx, workspace).await?)
+    {
         found = tx.find(&WORKSPACE_NEED, params![workspace]).await?;
     }
     let Some(mut row) = found else {
@@ -313,12 +336,14 @@ fn read_worker(mut row: Row) -> Result<Worker> {
         disk_mib: row.take("disk_mib")?,
         slots: row.take("slots")?,
     };
+    let Json(free): Json<Capacity> = row.take("free")?;
     let Json(drivers): Json<Vec<Value>> = row.take("drivers")?;
     let Json(protocols) = row.take("protocols")?;
     Ok(Worker {
         id,
         capacity,
         used: Capacity::default(),
+        disk_free_mib: free.disk_mib,
         drivers: drivers
             .iter()
             .filter_map(|driver| driver.get("name")?.as_str().map(str::to_owned))

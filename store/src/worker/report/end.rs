@@ -10,7 +10,7 @@ use super::live::no_loss;
 use super::{Captured, Failed, MachineReport, Stopped, fenced, reported};
 use crate::db::Tx;
 use crate::machine::{self, Loss, MachineRow};
-use crate::{Result, Store, execs, runs, timers, workspaces};
+use crate::{Result, Store, execs, forks, runs, timers, workspaces};
 
 /// Between wakes of a machine that fail.
 const WAKES: Backoff = Backoff {
@@ -49,7 +49,8 @@ async fn has_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool>
             .await?
             .is_empty();
     let execs = execs::active_in(tx, machine.workspace).await?;
-    Ok(!active.is_empty() || joining || !execs.is_empty())
+    let wanted = forks::wants(tx, machine.workspace).await?;
+    Ok(!active.is_empty() || joining || !execs.is_empty() || wanted)
 }
 
 /// It ended, and its files are durable. The lease is released.
@@ -72,7 +73,7 @@ async fn stopped_in(tx: &mut Tx, input: &Stopped) -> Result<()> {
         busy: !runs::active_in(tx, machine.workspace).await?.is_empty(),
     };
     if let Some(version) = &input.version {
-        workspaces::record_version(tx, &mut leased, version, input.at).await?;
+        workspaces::record_version(tx, &mut leased, &machine, version, input.at).await?;
     }
     machine::apply(tx, &mut machine, &mut leased, command, &no_loss(), input.at).await?;
     Ok(())
@@ -96,7 +97,8 @@ async fn failed_in(tx: &mut Tx, input: &Failed) -> Result<()> {
     }
     let (mut machine, mut leased) = fenced(tx, input.fence).await?;
     if let Some(version) = &input.version {
-        workspaces::record_version(tx, &mut leased, version, input.at).await?;
+        workspaces::record_version(tx, &mut leased, &machine, version, input.at).await?;
+        workspaces::fulfil_captures(tx, &mut leased, input.at).await?;
     }
     machine.failure = Some(json!({"kind": input.kind, "message": input.message}));
     // A checkpoint that has failed too often is useless.
@@ -138,8 +140,14 @@ pub async fn version_captured(store: &Store, input: Captured) -> Result<()> {
     store
         .write(input, |tx, input| {
             Box::pin(async move {
-                let (_, mut leased) = fenced(tx, input.fence).await?;
-                workspaces::record_version(tx, &mut leased, &input.version, input.at).await
+                let (mut machine, mut leased) = fenced(tx, input.fence).await?;
+                let captured = (&input.version, input.asked.as_slice());
+                workspaces::record_asked(tx, &mut leased, &machine, captured, input.at).await?;
+                if matches!(machine.state, State::Resuming { .. }) {
+                    // Those are what was written while it was parked, and nothing runs yet.
+                    machine::set_touched(tx, &mut machine, false).await?;
+                }
+                Ok(())
             })
         })
         .await

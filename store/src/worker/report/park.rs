@@ -7,7 +7,7 @@ use super::live::no_loss;
 use super::{MachineReport, Parked, fenced};
 use crate::db::{Tx, params, sql};
 use crate::machine::{self, MachineRow, NewCheckpoint};
-use crate::{Result, Store, execs, outbox, runs, wait, workspaces};
+use crate::{Result, Store, execs, forks, outbox, runs, wait, workspaces};
 
 sql! {
     FIND_CHECKPOINT = "SELECT 1
@@ -45,7 +45,7 @@ async fn is_active(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool
     if wait::has_undelivered(tx, workspace).await? {
         return Ok(true);
     }
-    if !execs::active_in(tx, workspace).await?.is_empty() {
+    if execs::any_awake(tx, workspace).await? || forks::wants(tx, workspace).await? {
         return Ok(true);
     }
     let runs = runs::active_in(tx, workspace).await?;
@@ -72,7 +72,7 @@ async fn parked_in(tx: &mut Tx, input: &Parked) -> Result<()> {
         return Ok(());
     }
     let (mut machine, mut leased) = fenced(tx, input.fence).await?;
-    workspaces::record_version(tx, &mut leased, &input.version, input.at).await?;
+    workspaces::record_version(tx, &mut leased, &machine, &input.version, input.at).await?;
     let checkpoint = NewCheckpoint {
         id: input.checkpoint_id,
         version: input.version.version_id,

@@ -1,9 +1,9 @@
 //! Waits, registered and delivered.
 
 use helmr_domain::run::{Command as RunCommand, Status};
-use helmr_domain::timer::Purpose;
+use helmr_domain::token::State as TokenState;
 use helmr_domain::wait::{Command, Kind, Outcome, Record, State};
-use helmr_domain::{Duration, Event, EventKind, Moment, Refusal, WaitId, limits};
+use helmr_domain::{Duration, Moment, Refusal, Timestamp, WaitId, limits};
 use serde_json::Value;
 
 use super::{Deliver, DropWait, RegisterWait, Registered, WaitFor};
@@ -11,7 +11,7 @@ use crate::db::{Tx, params, sql};
 use crate::idempotency::{self, Answer};
 use crate::runs::{self, RunRow};
 use crate::wait::{self, NewWait, WaitRow};
-use crate::{Error, Result, Store, events, streams, timers, tokens};
+use crate::{Error, Result, Store, streams, tokens};
 
 sql! {
     FIND_HOT_WINDOW = "SELECT hot_window_us
@@ -72,7 +72,7 @@ async fn register_in(tx: &mut Tx, input: &RegisterWait) -> Result<Registered> {
         timeout_at: input.timeout_at,
     };
     let mut wait = wait::insert(tx, new, at).await?;
-    tell(tx, &wait, at).await?;
+    wait::tell_created(tx, &wait, at).await?;
     match met {
         Some((outcome, record)) => {
             let command = Command::Complete { outcome, record };
@@ -84,7 +84,7 @@ async fn register_in(tx: &mut Tx, input: &RegisterWait) -> Result<Registered> {
         }
     }
     if wait.wait.state == State::Hot {
-        arm(tx, &wait).await?;
+        wait::arm(tx, &wait).await?;
     }
     wait::settle(tx, &mut run, at).await?;
     Ok(answer(&wait))
@@ -129,6 +129,12 @@ async fn condition(
                 .await?
                 .filter(|found| found.token.scope == run.run.scope)
                 .ok_or(Error::NotFound("token"))?;
+            if let Some(maker) = token.token.run_id
+                && !ended_before(&token.token.state, run.run.created_at)
+                && runs::is_fork_of(tx, run.run.id, maker).await?
+            {
+                return Ok(Some((Outcome::forked(), None)));
+            }
             Ok(tokens::outcome_of(&token.token.state)?.map(|outcome| (outcome, None)))
         }
         Kind::Stream {
@@ -155,36 +161,20 @@ async fn condition(
     }
 }
 
+/// Whether a token had ended when a copy of the run that made it began.
+const fn ended_before(state: &TokenState, began: Timestamp) -> bool {
+    match state {
+        TokenState::Pending => false,
+        TokenState::Completed { at, .. }
+        | TokenState::Expired { at }
+        | TokenState::Cancelled { at } => at.as_micros() < began.as_micros(),
+    }
+}
+
 async fn hot_window(tx: &mut Tx, run: &RunRow) -> Result<Duration> {
     let bound = params![run.run.scope.environment];
     let configured: Option<Duration> = tx.one(&FIND_HOT_WINDOW, bound).await?.take("hot_window")?;
     Ok(configured.unwrap_or(limits::HOT_WINDOW))
-}
-
-async fn tell(tx: &mut Tx, wait: &WaitRow, at: Moment) -> Result<()> {
-    let mut event = Event::new(EventKind::WaitCreated)
-        .with("wait_id", wait.id.to_string())
-        .with("wait_kind", wait.wait.kind.as_str())
-        .with("blocking", wait.blocking);
-    event = match &wait.wait.kind {
-        Kind::Token(token) => event.with("token_id", token.to_string()),
-        Kind::Stream { stream, .. } => event.with("stream", stream.as_str()),
-        Kind::Timer { due_at, .. } => event.with("due_at", due_at.to_rfc3339()),
-    };
-    if let Some(timeout_at) = wait.wait.timeout_at {
-        event = event.with("timeout_at", timeout_at.to_rfc3339());
-    }
-    events::append(tx, wait.about(), event, at).await
-}
-
-async fn arm(tx: &mut Tx, wait: &WaitRow) -> Result<()> {
-    if let Kind::Timer { due_at, clock } = wait.wait.kind {
-        timers::arm_by(tx, clock, Purpose::WaitDue, &wait.id, due_at).await?;
-    }
-    if let Some(timeout_at) = wait.wait.timeout_at {
-        timers::arm(tx, Purpose::WaitTimeout, &wait.id, timeout_at).await?;
-    }
-    Ok(())
 }
 
 /// The task has an outcome: the wait is over, its record is read, the run goes on.

@@ -1,4 +1,4 @@
-//! `GET /execs/{id}/stdout` and `…/stderr`: what an exec prints, by byte offset.
+//! `GET /execs/{id}/stdout` and `…/stderr`: what an exec prints, by byte offset. A PTY's output is read alike.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,12 +6,11 @@ use axum::response::{IntoResponse as _, Response};
 use helmr_api::error::Code;
 use helmr_api::http::execs::{OutputItem, OutputQuery};
 use helmr_api::http::page::Page;
-use helmr_domain::ExecId;
+use helmr_domain::{ExecId, ProcessId};
 use helmr_store::Hint;
 use helmr_store::execs::{self, Stream};
 use serde_json::json;
 
-use super::read;
 use crate::http::caller::Caller;
 use crate::http::cursor;
 use crate::http::follow::{self, Batch, Following, Source};
@@ -20,7 +19,7 @@ use crate::http::refusals::Refusals;
 use crate::http::v1::runs::logs::encode;
 use crate::news::Topic;
 use crate::state::Environment;
-use crate::{ApiError, Control, ops};
+use crate::{ApiError, Control, ops, refusal};
 
 /// Pieces read in one go, each of at most 64 KiB.
 const PIECES: u32 = 16;
@@ -36,7 +35,15 @@ pub(crate) async fn read_exec_stdout(
     Query(query): Query<OutputQuery>,
     following: Following,
 ) -> Result<Response, ApiError> {
-    answer(&control, &caller, id, Stream::Stdout, &query, &following).await
+    let process = id.into();
+    answer(
+        &control,
+        &caller,
+        (process, Stream::Stdout),
+        &query,
+        &following,
+    )
+    .await
 }
 
 /// Reads what an exec printed to its standard error from a byte on, or follows it until the exec has ended.
@@ -50,23 +57,42 @@ pub(crate) async fn read_exec_stderr(
     Query(query): Query<OutputQuery>,
     following: Following,
 ) -> Result<Response, ApiError> {
-    answer(&control, &caller, id, Stream::Stderr, &query, &following).await
+    let process = id.into();
+    answer(
+        &control,
+        &caller,
+        (process, Stream::Stderr),
+        &query,
+        &following,
+    )
+    .await
 }
 
-async fn answer(
+/// Answers with what a process prints to `stream`.
+///
+/// # Errors
+/// `exec_not_found`, `pty_not_found`, `cursor_expired`, `invalid_cursor`.
+pub(crate) async fn answer(
     control: &Control,
     caller: &Caller,
-    id: ExecId,
-    stream: Stream,
+    (process, stream): (ProcessId, Stream),
     query: &OutputQuery,
     following: &Following,
 ) -> Result<Response, ApiError> {
-    read::find(control, caller, id).await?;
+    if execs::get(&control.store, caller.scope(), process)
+        .await?
+        .is_none()
+    {
+        return Err(match process {
+            ProcessId::Exec(_) => refusal::not_found("exec"),
+            ProcessId::Pty(_) => refusal::not_found("pty"),
+        });
+    }
     let after = following.after(query.cursor.as_deref())?;
     let mut output = Output {
         control: control.clone(),
         environment: caller.environment.clone(),
-        exec: id,
+        process,
         stream,
         pieces: PIECES,
     };
@@ -82,22 +108,35 @@ async fn answer(
     Ok(Json(Page { items, next_cursor }).into_response())
 }
 
-/// One of an exec's output streams.
-struct Output {
+/// One of a process's output streams.
+pub(crate) struct Output {
     control: Control,
     environment: Environment,
-    exec: ExecId,
+    process: ProcessId,
     stream: Stream,
     pieces: u32,
 }
 
-impl Source for Output {
-    type Item = OutputItem;
+impl Output {
+    /// Everything that a process prints to standard output.
+    pub(crate) fn of(control: &Control, environment: &Environment, process: ProcessId) -> Self {
+        Self {
+            control: control.clone(),
+            environment: environment.clone(),
+            process,
+            stream: Stream::Stdout,
+            pieces: PIECES,
+        }
+    }
 
-    async fn look(&mut self, after: u64) -> Result<Batch<OutputItem>, ApiError> {
+    /// Reads bytes behind `after`, each piece with its offset and the one behind it.
+    ///
+    /// # Errors
+    /// `cursor_expired` if the window has left that behind.
+    pub(crate) async fn bytes(&self, after: u64) -> Result<Batch<(u64, Vec<u8>)>, ApiError> {
         let (store, scope) = (&self.control.store, self.environment.row.scope);
         let found =
-            execs::read_output(store, scope, self.exec, self.stream, after, self.pieces).await?;
+            execs::read_output(store, scope, self.process, self.stream, after, self.pieces).await?;
         if after < found.window.start {
             let earliest = found.window.start;
             let message = format!("what was printed before byte {earliest} is not kept any more");
@@ -111,7 +150,8 @@ impl Source for Output {
             after,
         };
         for piece in &found.pieces {
-            let bytes = ops::execs::open_output(&self.environment, self.exec, self.stream, piece)?;
+            let bytes =
+                ops::execs::open_output(&self.environment, self.process, self.stream, piece)?;
             let known = batch.after.saturating_sub(piece.offset);
             let fresh = usize::try_from(known)
                 .ok()
@@ -119,20 +159,37 @@ impl Source for Output {
                 .unwrap_or_default();
             let offset = piece.offset + known;
             batch.after = piece.offset + piece.size_bytes;
-            let (data, encoding) = encode(fresh.to_vec());
-            let item = OutputItem {
-                offset,
-                cursor: batch.after.to_string(),
-                data,
-                encoding,
-            };
-            batch.items.push((batch.after, item));
+            batch.items.push((batch.after, (offset, fresh.to_vec())));
         }
         batch.more = batch.after < found.window.end;
         Ok(batch)
     }
+}
+
+impl Source for Output {
+    type Item = OutputItem;
+
+    async fn look(&mut self, after: u64) -> Result<Batch<OutputItem>, ApiError> {
+        let found = self.bytes(after).await?;
+        let item = |(behind, (offset, bytes))| {
+            let (data, encoding) = encode(bytes);
+            let item = OutputItem {
+                offset,
+                cursor: u64::to_string(&behind),
+                data,
+                encoding,
+            };
+            (behind, item)
+        };
+        Ok(Batch {
+            items: found.items.into_iter().map(item).collect(),
+            ended: found.ended,
+            more: found.more,
+            after: found.after,
+        })
+    }
 
     fn topics(&self) -> Vec<Topic> {
-        vec![Topic::Of(Hint::Exec(self.exec))]
+        vec![Topic::Of(Hint::Process(self.process))]
     }
 }

@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use helmr_api::http::execs::{Exec, ExecAnswer, ListExecs};
 use helmr_api::http::page::Page;
-use helmr_domain::{ExecId, WorkspaceId};
-use helmr_store::{execs, workspaces};
+use helmr_domain::{ExecId, ProcessId, WorkspaceId};
+use helmr_store::execs::{self, Kind};
+use helmr_store::workspaces;
 
 use super::view;
 use crate::http::caller::Caller;
@@ -28,8 +29,9 @@ pub(crate) async fn list_execs(
         .await?
         .ok_or_else(|| refusal::not_found("workspace"))?;
     let before: Option<ExecId> = cursor::read(query.cursor.as_deref())?;
+    let before = before.map(ProcessId::from);
     let limit = cursor::limit(query.limit)?;
-    let page = execs::list(&control.store, scope, id, before, limit).await?;
+    let page = execs::list(&control.store, scope, (id, Kind::Exec), before, limit).await?;
     Ok(Json(cursor::page(page, view::exec)))
 }
 

@@ -26,6 +26,6 @@ pub(crate) async fn signal_exec(
 ) -> Result<Answer<ExecAnswer>, ApiError> {
     let signal = body.value.signal.0;
     let at = control.moment()?;
-    let exec = execs::signal(&control.store, caller.scope(), id, signal, at).await?;
+    let exec = execs::signal(&control.store, caller.scope(), id.into(), signal, at).await?;
     Ok(Answer(view::answer(&exec)))
 }

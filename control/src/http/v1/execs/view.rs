@@ -20,7 +20,7 @@ pub(crate) fn exec(row: &Row) -> Exec {
         State::Failed { message } => (ExecState::Failed, None, None, Some(message.clone())),
     };
     Exec {
-        id: row.id,
+        id: row.id.as_exec(),
         workspace_id: row.workspace_id,
         command: row.command.clone(),
         cwd: row.cwd.clone(),

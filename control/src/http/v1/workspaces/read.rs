@@ -51,7 +51,7 @@ pub(crate) async fn get_workspace(
     Ok(Json(view::answer(&workspace)))
 }
 
-pub(super) async fn find(
+pub(in crate::http::v1) async fn find(
     control: &Control,
     caller: &Caller,
     id: WorkspaceId,

@@ -13,6 +13,8 @@ use crate::ops::deployments::DEFAULT_SANDBOX;
 const RECOVERY: &str =
     "its files may be newer on a worker that is lost: wait for it, or go on from the last version";
 
+const ARCHIVED: &str = "it is archived: what is to run in it waits until it is unarchived";
+
 pub(crate) fn answer(row: &Row) -> WorkspaceAnswer {
     WorkspaceAnswer {
         workspace: workspace(row),
@@ -22,7 +24,7 @@ pub(crate) fn answer(row: &Row) -> WorkspaceAnswer {
 pub(crate) fn workspace(row: &Row) -> Workspace {
     let (state, blocked) = match row.state {
         State::Active => (WorkspaceState::Active, None),
-        State::Archived => (WorkspaceState::Archived, None),
+        State::Archived => (WorkspaceState::Archived, Some(ARCHIVED.to_owned())),
         State::RecoveryRequired => (WorkspaceState::RecoveryRequired, Some(RECOVERY.to_owned())),
         State::Deleted => (WorkspaceState::Deleted, None),
     };
@@ -42,6 +44,7 @@ pub(crate) fn workspace(row: &Row) -> Workspace {
         created_at: row.created_at.into(),
         materialization: row.machine.as_ref().map(materialization),
         placement_reason: blocked.or_else(|| row.placement_reason.clone()),
+        machine_requested_at: row.machine_wanted_at.map(Into::into),
     }
 }
 
