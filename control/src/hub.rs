@@ -3,7 +3,7 @@
 //! Nothing here is truth: a connection that is gone loses requests, and the loops send them again on the next one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(crate) enum Error {
     Transport(#[source] hyper::Error),
     #[error("read the worker's answer")]
     Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the bytes for the worker ended before they were complete")]
+    Cut,
     #[error("write the request to the worker")]
     Request(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the worker refused with status {status}")]
@@ -172,7 +174,7 @@ impl Hub {
     ) -> Result<Body, Error> {
         let connection = self.lock().by_worker.get(&worker).cloned();
         let mut requests = connection.ok_or(Error::NotConnected)?.requests;
-        let (body, moved) = watched(body);
+        let (body, watch) = watched(body);
         let request = Request::post(format!("http://worker{path}"))
             .header(http::header::CONTENT_TYPE, "application/octet-stream")
             .body(body)
@@ -182,9 +184,10 @@ impl Hub {
         let mut seen = 0;
         let response = loop {
             match tokio::time::timeout(silence, &mut answering).await {
+                Ok(Err(_)) if watch.cut.load(Ordering::Relaxed) => return Err(Error::Cut),
                 Ok(answered) => break answered.map_err(Error::Transport)?,
                 Err(_) => {
-                    let now = moved.load(Ordering::Relaxed);
+                    let now = watch.pieces.load(Ordering::Relaxed);
                     if now == seen {
                         return Err(Error::TimedOut);
                     }
@@ -261,12 +264,21 @@ impl Hub {
     }
 }
 
+/// What became of a request's body.
+#[derive(Default)]
+struct Watch {
+    pieces: AtomicU64,
+    /// Whoever sends it failed.
+    cut: AtomicBool,
+}
+
 /// Counts the pieces of a body as they are taken.
-fn watched(body: Body) -> (Body, Arc<AtomicU64>) {
-    let moved = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&moved);
-    let pieces = body.into_data_stream().inspect(move |_| {
-        count.fetch_add(1, Ordering::Relaxed);
+fn watched(body: Body) -> (Body, Arc<Watch>) {
+    let watch = Arc::new(Watch::default());
+    let seen = Arc::clone(&watch);
+    let pieces = body.into_data_stream().inspect(move |piece| {
+        seen.pieces.fetch_add(1, Ordering::Relaxed);
+        seen.cut.fetch_or(piece.is_err(), Ordering::Relaxed);
     });
-    (Body::from_stream(pieces), moved)
+    (Body::from_stream(pieces), watch)
 }

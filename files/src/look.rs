@@ -1,6 +1,6 @@
 //! What changes nothing, done over any tree.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -225,7 +225,9 @@ fn perform(tree: &impl Tree, mount: &[u8], look: Look, answer: &mut Answer) -> R
             files::stat(tree, &at, true)?;
             let out = answer.begin(&())?;
             // Half an archive is cut, which its reader notices.
-            drop(files::pack(tree, &at, Ending(Some(out))));
+            if let Ok((out, _)) = files::pack(tree, &at, out) {
+                drop(out.finish());
+            }
             Ok(())
         }
     }
@@ -235,23 +237,6 @@ fn perform(tree: &impl Tree, mount: &[u8], look: Look, answer: &mut Answer) -> R
 fn bounds(limit: u32) -> (usize, Instant) {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     (limit, Instant::now() + LOOKS_FOR)
-}
-
-/// Ends the body well when the archive ends.
-struct Ending(Option<Outgoing>);
-
-impl Write for Ending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Some(out) => out.write(bytes),
-            None => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        // Only the end of an archive is flushed.
-        self.0.take().map_or(Ok(()), Outgoing::finish)
-    }
 }
 
 fn of_span(span: Span) -> files::Span {

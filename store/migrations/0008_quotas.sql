@@ -6,5 +6,5 @@ ALTER TABLE environments ADD COLUMN quota_machines {int} CHECK (quota_machines >
 -- Summed up whenever new work comes to an environment with a quota.
 CREATE INDEX versions_of_environment ON versions (environment_id, changed_bytes);
 CREATE INDEX workspaces_held ON workspaces (environment_id) WHERE state <> 'deleted';
-CREATE INDEX materializations_of_environment ON materializations (environment_id, state)
-    WHERE ended_at IS NULL;
+CREATE INDEX materializations_taking_room_of_environment ON materializations (environment_id)
+    WHERE ended_at IS NULL AND state <> 'parked';

@@ -34,7 +34,7 @@ pub use create::create;
 pub(crate) use create::{New, check_free, insert};
 pub use end::{archive, delete, stop, unarchive};
 pub use files::{CommitEdit, Files, Place, begin_change, commit_edit, locate};
-pub use materialize::materialize;
+pub use materialize::{materialize, wake_for_change};
 pub(crate) use materialize::{Asked, kept_until, machine_ended, machine_is_live, wants_machine};
 pub use read::{get, list, version, versions};
 pub(crate) use recover::need_recovery;

@@ -19,11 +19,12 @@ use super::{Error, Info, Kind, Path, Tree};
 /// An archive ends with two empty blocks.
 const END: [u8; 1024] = [0; 1024];
 
-/// Writes what is in the directory at `path`, or the file there, to `out`. Gives how many sockets and devices were left out.
+/// Writes what is in the directory at `path`, or the file there, to `out`. Gives it back, and how many sockets and devices
+/// were left out.
 ///
 /// # Errors
 /// `NotFound`, `Outside`; `Stream` if `out` fails or a file shrinks while it is read.
-pub fn pack<W>(tree: &(impl Tree + ?Sized), path: &Path, out: W) -> Result<u64, Error>
+pub fn pack<W>(tree: &(impl Tree + ?Sized), path: &Path, out: W) -> Result<(W, u64), Error>
 where
     W: Write + Unpin + Send + 'static,
 {
@@ -47,10 +48,8 @@ where
         packing.file(&info, &ExtraOf::default(), content)?;
     }
     let Blocking(mut out) = now(packing.tar.into_inner())?;
-    out.write_all(&END)
-        .and_then(|()| out.flush())
-        .map_err(Error::Stream)?;
-    Ok(packing.left_out)
+    out.write_all(&END).map_err(Error::Stream)?;
+    Ok((out, packing.left_out))
 }
 
 struct Packing<W: Write + Unpin + Send + 'static> {
@@ -235,11 +234,12 @@ impl<T: Write + Unpin> AsyncWrite for Blocking<T> {
         Poll::Ready(self.0.write(bytes))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.flush())
+    /// Copying flushes behind every file, which would send small files one by one.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.flush())
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

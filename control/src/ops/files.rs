@@ -177,7 +177,7 @@ async fn wake<T>(subject: &Subject<'_>) -> Result<T, ApiError> {
     let control = subject.control;
     let scope = subject.environment.row.scope;
     let at = control.moment()?;
-    workspaces::materialize(&control.store, scope, subject.workspace, at).await?;
+    workspaces::wake_for_change(&control.store, scope, subject.workspace, at).await?;
     Err(ApiError::new(
         Code::FilesMoving,
         "the machine is needed for this, and did not come up in time",

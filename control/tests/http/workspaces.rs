@@ -473,9 +473,12 @@ async fn whoever_connects_is_told_why_the_machine_is_not_live() -> Result<()> {
     let patience = json!({ "timeout": "30s" });
     let connecting = server.post(&connect_to, &patience);
     let failing = async {
+        // The worker hears of it when the machine is asked for again.
+        let asked = |next: &Assignment| next.revision > assignment.revision;
+        let again = deployed.worker.assigned(asked).await?;
         deployed
             .worker
-            .machine(server, &assignment, "failed", &failed)
+            .machine(server, &again, "failed", &failed)
             .await
     };
     let (refused, failed) = tokio::join!(connecting, failing);

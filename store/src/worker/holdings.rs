@@ -106,7 +106,7 @@ async fn dispensable_in(tx: &mut Tx, holdings: &Holdings) -> Result<Dispensable>
             continue;
         }
         if let Some(mut row) = tx.find(&LOST_WITH, params![*id, worker]).await? {
-            found.keep_beside.push((*id, row.take("environment_id")?));
+            found.keep_beside.push((*id, lease::scope(&mut row)?.environment));
         }
     }
     for id in &holdings.machines {

@@ -68,6 +68,7 @@ pub(crate) async fn run(
         redraw: begin == Begin::Later,
         typed: Vec::new(),
         on_its_way: None,
+        attached: false,
         input_end: pty.input.end,
     };
     let over = viewer.work().await;
@@ -108,6 +109,8 @@ struct Viewer<'a> {
     /// Not sent yet.
     typed: Vec<u8>,
     on_its_way: Option<Vec<u8>>,
+    /// This connection has said how far the input has come; nothing is typed before that.
+    attached: bool,
     /// Where the PTY's input ended when the last piece was taken.
     input_end: u64,
 }
@@ -191,8 +194,9 @@ impl Viewer<'_> {
 
     /// Shows and types for as long as the connection lasts. `None`: it is lost.
     async fn attend(&mut self, attachment: &mut Attachment) -> Result<Option<Over>, CommandError> {
+        self.attached = false;
         loop {
-            if self.on_its_way.is_none() && !self.typed.is_empty() {
+            if self.attached && self.on_its_way.is_none() && !self.typed.is_empty() {
                 let rest = self.typed.split_off(self.typed.len().min(PIECE_BYTES));
                 let piece = std::mem::replace(&mut self.typed, rest);
                 self.on_its_way = Some(piece.clone());
@@ -271,6 +275,7 @@ impl Viewer<'_> {
             self.typed.splice(..0, piece);
         }
         self.input_end = pty.input.end;
+        self.attached = true;
         let differs = terminal::size().is_some_and(|size| size != (pty.cols, pty.rows));
         if (differs || self.redraw) && !pty.state.is_final() {
             // If it is lost meanwhile, the next connection begins with this.

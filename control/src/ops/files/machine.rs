@@ -106,6 +106,7 @@ fn refused(error: &Error) -> ApiError {
         };
     }
     match error {
+        Error::Cut => ApiError::new(Code::InvalidBody, error.to_string()),
         Error::NotConnected | Error::TimedOut | Error::Transport(_) | Error::Answer(_) => {
             lost(error)
         }
