@@ -115,7 +115,10 @@ async fn several_look_at_one_terminal_and_type_in_it() -> Result<()> {
     }
     // Whose window changed last has its size.
     other.resize(90, 25).await?;
-    await_pty(&server, &id, "the size of the other window", |pty| pty["cols"] == 90).await?;
+    await_pty(&server, &id, "the size of the other window", |pty| {
+        pty["cols"] == 90
+    })
+    .await?;
     one.enter("stty size").await?;
     other.await_shown("25 90").await?;
     one.enter("exit 3").await?;
