@@ -16,6 +16,7 @@ mod limits;
 mod lives;
 mod parity;
 mod ptys;
+mod real_day;
 mod samples;
 mod screen;
 mod shells;
