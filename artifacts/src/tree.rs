@@ -8,7 +8,7 @@
 //! links (`openat2`), nothing but regular files and directories is ever opened, and what changes its kind between two
 //! looks is looked at again.
 
-mod archive;
+pub(crate) mod archive;
 mod assemble;
 pub(crate) mod beneath;
 pub(crate) mod capture;

@@ -223,9 +223,9 @@ fn perform(tree: &impl Tree, mount: &[u8], look: Look, answer: &mut Answer) -> R
             let at = path(&at, mount)?;
             // What is not there is told before the first byte.
             files::stat(tree, &at, true)?;
-            let out = answer.begin(&())?;
+            let mut out = answer.begin(&())?;
             // Half an archive is cut, which its reader notices.
-            if let Ok((out, _)) = files::pack(tree, &at, out) {
+            if files::pack(tree, &at, &mut out).is_ok() {
                 drop(out.finish());
             }
             Ok(())

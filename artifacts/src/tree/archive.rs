@@ -7,9 +7,11 @@
 //! An archive that is read is hostile: names are checked before anything is made of them, nothing is followed, what it
 //! may hold is bounded by the caller, and what its headers may hold in memory by [`read`].
 
+mod member;
 mod read;
 mod write;
 
+pub(crate) use member::{About, Member};
 pub use read::{ArchiveLimits, Imported, import};
 pub use write::export;
 
@@ -17,10 +19,10 @@ pub use write::export;
 const XATTR: &[u8] = b"SCHILY.xattr.";
 /// Names of attributes without a value, with zeros between them: the parser refuses records without one.
 const EMPTY_XATTRS: &[u8] = b"HELMR.xattr.empty";
-const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// How many bytes fill the last block.
-fn padding(len: u64) -> usize {
+pub(crate) fn padding(len: u64) -> usize {
     let over = usize::try_from(len % BLOCK as u64).unwrap_or(0);
     (BLOCK - over) % BLOCK
 }

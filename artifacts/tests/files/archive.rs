@@ -4,31 +4,15 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path as OsPath;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use helmr_artifacts::files::{Edit, Error, Tree, Unpacked, Unpacking, pack, unpack};
 
 use crate::world::{World, path, snapshot};
 
-/// Keeps what is written.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 fn packed(tree: &impl Tree, dir: &str) -> Vec<u8> {
-    let sink = Sink::default();
-    pack(tree, &path(dir), sink.clone()).unwrap();
-    sink.0.lock().unwrap().clone()
+    let mut archive = Vec::new();
+    pack(tree, &path(dir), &mut archive).unwrap();
+    archive
 }
 
 fn tar(dir: &OsPath, arguments: &[&str], input: &[u8]) -> Vec<u8> {
@@ -188,6 +172,6 @@ fn a_file_that_shrinks_while_it_is_packed_cuts_the_archive() {
             Ok(())
         }
     }
-    let done = pack(&world.live(), &path(""), Shrinking(file, 0)).map(drop);
+    let done = pack(&world.live(), &path(""), &mut Shrinking(file, 0));
     assert!(matches!(done, Err(Error::Stream(_))), "{done:?}");
 }

@@ -213,7 +213,7 @@ fn a_directory_that_is_swapped_for_a_link_leads_nobody_out() {
             }
             Ok(Flow::On)
         }));
-        count(pack(&live, &path(""), std::io::sink()).map(drop));
+        count(pack(&live, &path(""), &mut std::io::sink()).map(drop));
         let mut in_turn = |work: &mut dyn FnMut() -> Result<(), Error>| work();
         let mut unpacking = Unpacking::new(&live, &mut in_turn);
         count(unpack(archive.as_slice(), &path(""), &mut unpacking).map(drop));

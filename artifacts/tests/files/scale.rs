@@ -90,7 +90,7 @@ fn a_tree_of_very_many_small_files_is_worked_on_in_any_state() {
         assert_eq!(found.items.len(), 1);
     });
     told("live: pack", all, || {
-        pack(&live, &path(""), std::io::sink()).unwrap();
+        pack(&live, &path(""), &mut std::io::sink()).unwrap()
     });
     let edited = told("stored: write one", 1, || {
         let mut edit = Edit::of(&stored);

@@ -3,24 +3,19 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use tokio_tar::{EntryType, Header};
+use tokio_tar::EntryType;
 
 use super::super::content::Content;
 use super::super::entries;
-use super::super::entry::{Entry, Node, Stamp};
-use super::{BLOCK, EMPTY_XATTRS, XATTR, padding};
+use super::super::entry::{Entry, Node};
+use super::member::{About, Member};
+use super::{BLOCK, padding};
 use crate::blob::Piece;
 use crate::manifest::Source;
 use crate::{Artifacts, Error, KeySet, ManifestId};
 
 /// Holes of less are written as zeros.
 const HOLE_BYTES: u64 = 4096;
-/// What an octal field of eight digits holds, one of which ends it.
-const SMALL_NUMBER: u64 = 0o7_777_777;
-/// The same of twelve digits.
-const LARGE_NUMBER: u64 = 0o77_777_777_777;
-/// Bytes of a name that stand in a plain header.
-const NAME_BYTES: usize = 100;
 
 /// Writes the tree `id` to `out`. Returns how many bytes that were.
 ///
@@ -53,83 +48,65 @@ struct Archive<'a, W> {
     written: u64,
 }
 
-/// One member in the making: its plain header, and the records of its extension header.
-struct Member {
-    header: Header,
-    records: Vec<u8>,
-}
-
 impl<W: Write> Archive<'_, W> {
     fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
         let mut path = match entry.path.as_slice() {
             b"" => b".".to_vec(),
             path => path.to_vec(),
         };
-        let mut member = Member::of(entry);
-        match &entry.node {
-            Node::File { content, .. } => return self.file(member, &path, content),
+        let (kind, link) = match &entry.node {
+            Node::File { .. } => (EntryType::Regular, None),
             Node::Directory => {
                 path.push(b'/');
-                member.header.set_entry_type(EntryType::Directory);
+                (EntryType::Directory, None)
             }
-            Node::Symlink { target } => {
-                member.header.set_entry_type(EntryType::Symlink);
-                member.link_name(target);
-            }
-            Node::HardLink { of } => {
-                member.header.set_entry_type(EntryType::Link);
-                member.link_name(of);
-            }
-            Node::Fifo => member.header.set_entry_type(EntryType::Fifo),
+            Node::Symlink { target } => (EntryType::Symlink, Some(target)),
+            Node::HardLink { of } => (EntryType::Link, Some(of)),
+            Node::Fifo => (EntryType::Fifo, None),
+        };
+        let mut member = Member::of(&About {
+            kind,
+            mode: match entry.node {
+                Node::Symlink { .. } => 0o777,
+                _ => entry.mode,
+            },
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: entry.mtime,
+            xattrs: &entry.xattrs,
+        });
+        if let Some(target) = link {
+            member.link_name(target);
+        }
+        if let Node::File { content, .. } = &entry.node {
+            return self.file(member, &path, content);
         }
         member.name(&path);
-        self.begin(member, &path, 0)
+        self.begin(member, 0)
     }
 
     fn file(&mut self, mut member: Member, path: &[u8], content: &Content) -> Result<(), Error> {
-        member.header.set_entry_type(EntryType::Regular);
         let size = content.size_bytes();
         let data = data(content);
         let kept: u64 = data.iter().map(|range| range.end - range.start).sum();
         if size - kept < HOLE_BYTES {
             member.name(path);
-            self.begin(member, path, size)?;
+            self.begin(member, size)?;
             self.content(content, false)?;
             return self.pad(size);
         }
         let map = sparse_map(&data, size);
-        member.record(b"GNU.sparse.major", b"1");
-        member.record(b"GNU.sparse.minor", b"0");
-        member.record(b"GNU.sparse.name", path);
-        member.record(b"GNU.sparse.realsize", size.to_string().as_bytes());
-        let stands_for = [b"GNUSparseFile.0/", path].concat();
-        member.short_name(&stands_for);
+        member.sparse(path, size);
         let stored = map.len() as u64 + kept;
-        self.begin(member, path, stored)?;
+        self.begin(member, stored)?;
         self.write(&map)?;
         self.content(content, true)?;
         self.pad(stored)
     }
 
-    /// Writes the headers of a member that has `size` bytes.
-    fn begin(&mut self, mut member: Member, path: &[u8], size: u64) -> Result<(), Error> {
-        if size > LARGE_NUMBER {
-            member.record(b"size", size.to_string().as_bytes());
-        }
-        member.header.set_size(size.min(LARGE_NUMBER));
-        member.header.set_cksum();
-        if !member.records.is_empty() {
-            let mut extension = Member::plain();
-            extension.header.set_entry_type(EntryType::XHeader);
-            extension.short_name(&[b"PaxHeaders/", path].concat());
-            extension.header.set_mode(0o644);
-            extension.header.set_size(member.records.len() as u64);
-            extension.header.set_cksum();
-            self.write(extension.header.as_bytes())?;
-            self.write(&member.records)?;
-            self.pad(member.records.len() as u64)?;
-        }
-        self.write(member.header.as_bytes())
+    fn begin(&mut self, member: Member, size: u64) -> Result<(), Error> {
+        self.written += member.write(size, &mut self.out).map_err(broken)?;
+        Ok(())
     }
 
     fn content(&mut self, content: &Content, skip_holes: bool) -> Result<(), Error> {
@@ -160,118 +137,6 @@ impl<W: Write> Archive<'_, W> {
         self.written += bytes.len() as u64;
         Ok(())
     }
-}
-
-impl Member {
-    fn plain() -> Self {
-        let mut header = Header::new_ustar();
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        Self {
-            header,
-            records: Vec::new(),
-        }
-    }
-
-    fn of(entry: &Entry) -> Self {
-        let mut member = Self::plain();
-        member.header.set_mode(match entry.node {
-            Node::Symlink { .. } => 0o777,
-            _ => entry.mode,
-        });
-        if is_binary(entry) {
-            member.record(b"hdrcharset", b"BINARY");
-        }
-        for (owner, key) in [(entry.uid, "uid"), (entry.gid, "gid")] {
-            if u64::from(owner) > SMALL_NUMBER {
-                member.record(key.as_bytes(), owner.to_string().as_bytes());
-            }
-        }
-        let fits = |owner: u32| u64::from(owner).min(SMALL_NUMBER);
-        member.header.set_uid(fits(entry.uid));
-        member.header.set_gid(fits(entry.gid));
-        match u64::try_from(entry.mtime.seconds) {
-            Ok(seconds) if seconds <= LARGE_NUMBER && entry.mtime.nanoseconds == 0 => {
-                member.header.set_mtime(seconds);
-            }
-            seconds => {
-                member
-                    .header
-                    .set_mtime(seconds.unwrap_or(0).min(LARGE_NUMBER));
-                member.record(b"mtime", fraction(entry.mtime).as_bytes());
-            }
-        }
-        let mut empty = Vec::new();
-        for (name, value) in &entry.xattrs {
-            if value.is_empty() {
-                empty.push(name.as_slice());
-            } else {
-                member.record(&[XATTR, name].concat(), value);
-            }
-        }
-        if !empty.is_empty() {
-            member.record(EMPTY_XATTRS, &empty.join(&0));
-        }
-        member
-    }
-
-    fn name(&mut self, path: &[u8]) {
-        if path.len() > NAME_BYTES || !path.is_ascii() {
-            self.record(b"path", path);
-        }
-        self.short_name(path);
-    }
-
-    /// As much of a name as fits a plain header.
-    fn short_name(&mut self, path: &[u8]) {
-        fill(&mut self.header.as_old_mut().name, path);
-    }
-
-    fn link_name(&mut self, target: &[u8]) {
-        if target.len() > NAME_BYTES || !target.is_ascii() {
-            self.record(b"linkpath", target);
-        }
-        fill(&mut self.header.as_old_mut().linkname, target);
-    }
-
-    /// Appends `LENGTH KEY=VALUE\n`, where the length counts itself.
-    fn record(&mut self, key: &[u8], value: &[u8]) {
-        let rest = key.len() + value.len() + 3;
-        let mut digits = 1;
-        while (rest + digits).to_string().len() > digits {
-            digits += 1;
-        }
-        let length = (rest + digits).to_string();
-        for part in [length.as_bytes(), b" ", key, b"=", value, b"\n"] {
-            self.records.extend_from_slice(part);
-        }
-    }
-}
-
-fn fill(field: &mut [u8; NAME_BYTES], name: &[u8]) {
-    let count = name.len().min(field.len());
-    field.fill(0);
-    field[..count].copy_from_slice(&name[..count]);
-}
-
-/// Whether a name of it is not UTF-8, which the form asks to be said.
-fn is_binary(entry: &Entry) -> bool {
-    let odd = |name: &[u8]| std::str::from_utf8(name).is_err();
-    odd(&entry.path)
-        || match &entry.node {
-            Node::Symlink { target } => odd(target),
-            Node::HardLink { of } => odd(of),
-            Node::Directory | Node::File { .. } | Node::Fifo => false,
-        }
-}
-
-/// Seconds since the epoch, with nine digits behind the point.
-fn fraction(time: Stamp) -> String {
-    let nanos = time.nanos();
-    let sign = if nanos < 0 { "-" } else { "" };
-    let size = nanos.unsigned_abs();
-    format!("{sign}{}.{:09}", size / 1_000_000_000, size % 1_000_000_000)
 }
 
 /// Where a file is not a hole.
@@ -309,35 +174,5 @@ fn broken(source: io::Error) -> Error {
     Error::Stream {
         operation: "write the archive",
         source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_records_length_counts_its_own_digits() {
-        let mut member = Member::plain();
-        member.record(b"path", &[b'a'; 91]);
-        assert!(
-            member.records.starts_with(b"101 path=a"),
-            "{:?}",
-            member.records
-        );
-        assert_eq!(member.records.len(), 101);
-        member.records.clear();
-        member.record(b"k", b"v");
-        assert_eq!(member.records, b"6 k=v\n");
-    }
-
-    #[test]
-    fn times_before_the_epoch_keep_their_fraction() {
-        let time = |seconds, nanoseconds| Stamp {
-            seconds,
-            nanoseconds,
-        };
-        assert_eq!(fraction(time(-2, 500_000_000)), "-1.500000000");
-        assert_eq!(fraction(time(1, 5)), "1.000000005");
     }
 }
