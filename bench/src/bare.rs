@@ -35,6 +35,7 @@ pub(crate) struct Bare {
     directory: tempfile::TempDir,
     listener: UnixListener,
     connection: Option<UnixStream>,
+    root_image: PathBuf,
     /// The container's id; a new one for each restore.
     number: u32,
 }
@@ -56,12 +57,10 @@ impl Bare {
             directory,
             listener,
             connection: None,
+            root_image: root_image.to_owned(),
             number: 1,
         };
-        fs::write(
-            bare.path("bundle/config.json"),
-            bare.spec(root_image).to_string(),
-        )?;
+        bare.write_spec()?;
         Ok(bare)
     }
 
@@ -81,9 +80,50 @@ impl Bare {
 
     /// From the pause command to the end of the last process.
     pub(crate) fn park(&mut self) -> Result<f64> {
-        let image = self.path("image");
         let sandbox = sandbox_process(&self.path("root").to_string_lossy())?;
         let begun = Instant::now();
+        self.checkpoint()?;
+        self.connection = None;
+        // As the driver does: `runsc kill` refuses a paused container.
+        kill(Pid::from_raw(sandbox), Signal::SIGKILL)?;
+        await_gone(sandbox, begun)?;
+        let taken = milliseconds(begun);
+        self.delete(&self.container());
+        Ok(taken)
+    }
+
+    /// A copy of it as it stands, which takes its place: until the copy's image is durable and it goes on, and until the
+    /// copy's first line.
+    pub(crate) fn fork(&mut self) -> Result<(f64, f64)> {
+        let original = self.container();
+        let begun = Instant::now();
+        self.checkpoint()?;
+        self.runsc(&["resume", &original])?;
+        let copied = milliseconds(begun);
+        // It would dial again, and be taken for the copy.
+        let held = self.connection.take();
+        let woke = self.wake()?;
+        self.delete(&original);
+        drop(held);
+        Ok((copied, copied + woke))
+    }
+
+    /// A command in it, from the call to its end.
+    pub(crate) fn exec(&self, command: &[&str]) -> Result<f64> {
+        let container = self.container();
+        let begun = Instant::now();
+        self.runsc(&[&["exec", container.as_str()], command].concat())?;
+        Ok(milliseconds(begun))
+    }
+
+    /// The directory of this host that it has as `/workspace`.
+    pub(crate) fn workspace(&self) -> PathBuf {
+        self.path("workspace")
+    }
+
+    /// Pauses it and makes its image durable.
+    fn checkpoint(&self) -> Result<()> {
+        let image = self.path("image");
         self.runsc(&["pause", &self.container()])?;
         self.runsc(&[
             "checkpoint",
@@ -98,20 +138,14 @@ impl Bare {
         for file in fs::read_dir(&image)? {
             File::open(file?.path())?.sync_all()?;
         }
-        File::open(&image)?.sync_all()?;
-        self.connection = None;
-        // As the driver does: `runsc kill` refuses a paused container.
-        kill(Pid::from_raw(sandbox), Signal::SIGKILL)?;
-        await_gone(sandbox, begun)?;
-        let taken = milliseconds(begun);
-        self.delete();
-        Ok(taken)
+        Ok(File::open(&image)?.sync_all()?)
     }
 
     /// From the restore command to the program's next line. Removes the image.
     pub(crate) fn wake(&mut self) -> Result<f64> {
         let image = self.path("image");
         self.number += 1;
+        self.write_spec()?;
         let begun = Instant::now();
         self.runsc(&[
             "restore",
@@ -191,12 +225,17 @@ impl Bare {
         )
     }
 
-    fn delete(&self) {
+    fn delete(&self, container: &str) {
         // What is gone already needs no deleting.
-        let _gone = self.runsc(&["delete", "-force", &self.container()]);
+        let _gone = self.runsc(&["delete", "-force", container]);
     }
 
-    fn spec(&self, root_image: &Path) -> serde_json::Value {
+    fn write_spec(&self) -> Result<()> {
+        let spec = self.spec().to_string();
+        Ok(fs::write(self.path("bundle/config.json"), spec)?)
+    }
+
+    fn spec(&self) -> serde_json::Value {
         let namespaces =
             ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({"type": kind}));
         let bind = |from: &str, to: &str, mode: &str| json!({"destination": to, "type": "bind", "source": self.path(from), "options": ["rbind", mode]});
@@ -204,7 +243,7 @@ impl Bare {
         json!({
             "ociVersion": "1.0.0",
             "annotations": {
-                "dev.gvisor.spec.rootfs.source": root_image,
+                "dev.gvisor.spec.rootfs.source": self.root_image,
                 "dev.gvisor.spec.rootfs.type": "erofs",
                 "dev.gvisor.spec.rootfs.overlay": format!("dir={}", self.path("bundle").display()),
             },
@@ -226,7 +265,7 @@ impl Bare {
                 bind("workspace", "/workspace", "rw"),
             ],
             "linux": {
-                "cgroupsPath": format!("/helmr-bench-{}", std::process::id()),
+                "cgroupsPath": format!("/helmr-bench-{}-{}", std::process::id(), self.number),
                 "resources": {
                     "cpu": {"quota": 100_000, "period": 100_000},
                     "memory": {"limit": 1_u64 << 30},
@@ -239,7 +278,7 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        self.delete();
+        self.delete(&self.container());
         let _unmounted = Command::new("umount")
             .arg("-l")
             .arg(self.path("root/null-netns"))

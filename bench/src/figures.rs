@@ -32,13 +32,33 @@ impl Samples {
         self.0.len()
     }
 
-    /// `median (min–max)`, in whole milliseconds.
+    /// `median (min–max)`: in whole milliseconds, and in tenths where the median has one digit.
     pub(crate) fn summary(&self) -> String {
+        let digits = usize::from(self.median() < 9.95);
         format!(
-            "{:.0} ({:.0}–{:.0})",
+            "{:.digits$} ({:.digits$}–{:.digits$})",
             self.median(),
             self.quantile(0.0),
             self.quantile(1.0)
         )
+    }
+}
+
+/// Samples of the same work done by Helmr and without it.
+#[derive(Debug, Default)]
+pub(crate) struct Pair {
+    pub(crate) ours: Samples,
+    pub(crate) theirs: Samples,
+}
+
+impl Pair {
+    pub(crate) fn push(&mut self, ours: f64, theirs: f64) {
+        self.ours.push(ours);
+        self.theirs.push(theirs);
+    }
+
+    /// Of the medians; under 1 where Helmr is faster.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.ours.median() / self.theirs.median()
     }
 }

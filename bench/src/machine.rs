@@ -141,7 +141,8 @@ pub(crate) fn parse_millis(text: &str) -> Option<i64> {
     Some(((days * 86_400 + seconds) * 1_000 + number(20, 23)?) * 1_000)
 }
 
-fn root_image(server: &Server) -> Result<PathBuf> {
+/// The only one that the worker has.
+pub(crate) fn root_image(server: &Server) -> Result<PathBuf> {
     fs::read_dir(server.data_dir().join("worker/images"))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| {

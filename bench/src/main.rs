@@ -1,5 +1,5 @@
 //! Measures Helmr against bare baselines taken in the same run: `machine` against `runsc` driven by hand, `store` against a
-//! bare durable commit, `sessions` against a peer. Prints a table and keeps the latest in `bench/RESULTS.md`.
+//! bare durable commit, `sessions` against a peer, `workspaces` against git, tar and `runsc`. Prints a table and keeps the latest in `bench/RESULTS.md`.
 //!
 //! The machine is shared and noisy: the rounds alternate between the two, medians are compared, and ratios and differences are
 //! what counts.
@@ -11,6 +11,7 @@ mod machine;
 mod results;
 mod sessions;
 mod store;
+mod workspaces;
 
 use anyhow::{Result, bail};
 
@@ -26,6 +27,10 @@ async fn main() -> Result<()> {
         Some("sessions") => sessions::run(rounds).await,
         Some("store") => store::run(rounds).await,
         Some("waiting") => sessions::waiting().await,
-        _ => bail!("usage: cargo xtask bench machine|sessions|store [ROUNDS] | waiting"),
+        Some("workspaces") => workspaces::run(rounds).await,
+        Some("workspaces-small") => workspaces::run_small(rounds).await,
+        _ => bail!(
+            "usage: cargo xtask bench machine|sessions|store|workspaces|workspaces-small [ROUNDS] | waiting"
+        ),
     }
 }

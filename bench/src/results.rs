@@ -5,10 +5,16 @@ use std::fs;
 use anyhow::Result;
 use helmr_e2e::repository;
 
-/// Prints `body` and replaces the section `title` with it.
-pub(crate) fn keep(title: &str, body: &str) -> Result<()> {
+/// Prints `body` under `title`, and gives both.
+pub(crate) fn show(title: &str, body: &str) -> String {
     let section = format!("## {title}\n\n{}\n\n{}\n", machine(), body.trim());
     println(&section);
+    section
+}
+
+/// Prints `body` and replaces the section `title` with it.
+pub(crate) fn keep(title: &str, body: &str) -> Result<()> {
+    let section = show(title, body);
     let path = repository().join("bench/RESULTS.md");
     let text = fs::read_to_string(&path)
         .unwrap_or_else(|_| "# Results\n\nWritten by `cargo xtask bench`.\n".to_owned());

@@ -19,6 +19,10 @@ pub(crate) enum What {
     Store,
     /// What many waiting runs cost; takes no rounds.
     Waiting,
+    /// Versions, files, commands and forks of workspaces, against git, tar and `runsc`. Needs 40 GiB of disk.
+    Workspaces,
+    /// The same with trees of at most a fiftieth, for a look; keeps no table.
+    WorkspacesSmall,
 }
 
 /// Builds with optimisations and measures.
@@ -30,6 +34,8 @@ pub(crate) fn run(workspace: &Workspace, what: What, rounds: u32) -> Result<()> 
         What::Sessions => "sessions",
         What::Store => "store",
         What::Waiting => "waiting",
+        What::Workspaces => "workspaces",
+        What::WorkspacesSmall => "workspaces-small",
     };
     let cargo = Run::cargo(workspace)
         .args([
