@@ -292,7 +292,7 @@ on_both! {
     }
 
     async fn a_workspace_that_is_stopped_ends_its_execs(world) {
-        let (exec, _) = running(&world).await?;
+        let (exec, placed) = running(&world).await?;
         let end = EndWorkspace {
             at: world.at(),
             scope: world.scope,
@@ -301,9 +301,18 @@ on_both! {
         };
         workspaces::stop(&world.store, end).await?;
         assert_eq!(get(&world, exec.id).await?.signals, [9]);
-        // The next one waits for the next machine.
+        // The next one waits for the next machine, and this one ends nevertheless.
         let next = make(&world, exec.workspace_id).await?;
         assert_eq!(next.state, State::Queued);
+        let busy = worker::machine_stopping(&world.store, machine(&world, &placed)).await;
+        assert!(matches!(busy, Err(Error::Refused(Refusal::MachineBusy))), "{busy:?}");
+        execs::ended(&world.store, fence(&placed, exec.id), End::Killed { signal: 9 }, world.at()).await?;
+        worker::machine_stopping(&world.store, machine(&world, &placed)).await?;
+        let report = machine(&world, &placed);
+        let stopped = worker::Stopped { at: report.at, fence: report.fence, version: None };
+        worker::machine_stopped(&world.store, stopped).await?;
+        assert_eq!(world.place().await?.len(), 1);
+        assert_eq!(get(&world, next.id).await?.state, State::Starting);
     }
 
     async fn what_waits_for_a_machine_ends_with_its_workspace(world) {

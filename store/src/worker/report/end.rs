@@ -3,7 +3,7 @@
 use helmr_domain::machine::{Command, State};
 use helmr_domain::run::Backoff;
 use helmr_domain::timer::Purpose;
-use helmr_domain::{Duration, Failure, FailureKind, Moment, limits};
+use helmr_domain::{Duration, Failure, FailureKind, Moment, exec, limits};
 use serde_json::json;
 
 use super::live::no_loss;
@@ -48,9 +48,13 @@ async fn has_runs(tx: &mut Tx, machine: &MachineRow, at: Moment) -> Result<bool>
         && !runs::leasable_in(tx, machine.workspace, at)
             .await?
             .is_empty();
+    // One that waits for the next machine would wait for ever if it kept this one.
     let execs = execs::active_in(tx, machine.workspace).await?;
+    let inside = execs
+        .iter()
+        .any(|exec| !machine.ending || exec.state != exec::State::Queued);
     let wanted = forks::wants(tx, machine.workspace).await?;
-    Ok(!active.is_empty() || joining || !execs.is_empty() || wanted)
+    Ok(!active.is_empty() || joining || inside || wanted)
 }
 
 /// It ended, and its files are durable. The lease is released.
