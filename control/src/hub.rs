@@ -17,6 +17,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// No answer of a worker is larger: bytes of files and images do not come this way.
 const ANSWER_BYTES: usize = 1 << 20;
+
+/// How long a request that only this worker can answer waits for it: after a restart of the server it is back within a second.
+const RETURNS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A request to a worker that brought no success.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +82,10 @@ impl Drop for Open {
 
 /// The connected workers. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Hub(Arc<Mutex<Connections>>);
+pub(crate) struct Hub {
+    connections: Arc<Mutex<Connections>>,
+    opened: Arc<Notify>,
+}
 
 #[derive(Default)]
 struct Connections {
@@ -88,11 +95,29 @@ struct Connections {
 
 impl Hub {
     fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_connected(&self, worker: WorkerId) -> bool {
         self.lock().by_worker.contains_key(&worker)
+    }
+
+    /// Waits for a worker that may be on its way back. Whether it came, the next request tells.
+    pub(crate) async fn await_connected(&self, worker: WorkerId) {
+        let coming = async {
+            loop {
+                let opened = self.opened.notified();
+                tokio::pin!(opened);
+                opened.as_mut().enable();
+                if self.is_connected(worker) {
+                    return;
+                }
+                opened.await;
+            }
+        };
+        drop(tokio::time::timeout(RETURNS_WITHIN, coming).await);
     }
 
     pub(crate) fn connected(&self) -> Vec<WorkerId> {
@@ -130,6 +155,8 @@ impl Hub {
         connections
             .by_worker
             .insert(worker, Connection { number, requests });
+        drop(connections);
+        self.opened.notify_waiters();
         Ok(Open {
             worker,
             number,

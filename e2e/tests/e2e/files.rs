@@ -131,7 +131,8 @@ async fn files_go_in_and_out_of_a_live_workspace_and_a_stopped_one() -> Result<(
     files(&cli, &["mv", &ws, "src/a", "src/b"]).await?;
     files(&cli, &["chmod", &ws, "600", "src/b"]).await?;
     files(&cli, &["mkdir", &ws, "x/y", "--parents"]).await?;
-    ensure!(sh("stat -c %a src/b && ls x").await? == "600\ny\n");
+    // The sandbox's first look at a name that it did not give itself may still tell the old mode.
+    ensure!(sh("stat src/b > /dev/null && stat -c %a src/b && ls x").await? == "600\ny\n");
     files(&cli, &["rm", &ws, "x", "--recursive"]).await?;
     // Without a machine the same files, and more of the same.
     cli.json(&["workspace", "stop", &ws]).await?;

@@ -276,7 +276,11 @@ async fn survives(point: &str) -> Result<()> {
     ];
     let cli = server.cli()?;
     let died = cli.run(&arguments).await?;
-    ensure!(died.code != 0, "{point} was never passed: {died:?}");
+    // Behind the commit the answer may be quicker than the death.
+    ensure!(
+        died.code != 0 || point.ends_with("after_commit"),
+        "{point} was never passed: {died:?}"
+    );
     server.await_end(Duration::from_secs(10)).await?;
     server.restart(Options::default()).await?;
     let cli = server.cli()?;

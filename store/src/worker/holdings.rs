@@ -106,7 +106,9 @@ async fn dispensable_in(tx: &mut Tx, holdings: &Holdings) -> Result<Dispensable>
             continue;
         }
         if let Some(mut row) = tx.find(&LOST_WITH, params![*id, worker]).await? {
-            found.keep_beside.push((*id, lease::scope(&mut row)?.environment));
+            found
+                .keep_beside
+                .push((*id, lease::scope(&mut row)?.environment));
         }
     }
     for id in &holdings.machines {

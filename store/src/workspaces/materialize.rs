@@ -68,7 +68,10 @@ pub async fn materialize(
             let (scope, id, at) = *input;
             Box::pin(async move {
                 check_usable(tx, scope, id).await?;
-                let stays: Option<Duration> = tx.one(&STAYS, params![id]).await?.take("auto_stop_after_us")?;
+                let stays: Option<Duration> = tx
+                    .one(&STAYS, params![id])
+                    .await?
+                    .take("auto_stop_after_us")?;
                 ask(tx, id, stays.unwrap_or(limits::AUTO_STOP_AFTER), at).await?;
                 row::get(tx, scope, id).await
             })

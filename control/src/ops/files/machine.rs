@@ -86,6 +86,7 @@ async fn exchange(
     let head = serde_json::to_vec(request).map_err(|error| ApiError::internal(&error))?;
     let path = format!("/v1/files/{}", subject.workspace);
     let hub = &subject.control.hub;
+    hub.await_connected(worker).await;
     let answered = hub
         .stream(worker, &path, framed(&head, bytes), SILENCE)
         .await;

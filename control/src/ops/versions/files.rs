@@ -66,6 +66,7 @@ pub(crate) async fn ask_worker(
     let body = CaptureFiles {
         data_key: STANDARD.encode(environment.key.expose()),
     };
+    control.hub.await_connected(worker).await;
     let asked = control
         .hub
         .call::<_, FilesCaptured>(worker, Method::POST, &path, &body, DEADLINE)
