@@ -144,14 +144,15 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// Goes back to a version: until a command has run with its files.
-    pub(super) async fn restore(&self, version: &str) -> Result<(String, f64)> {
+    /// Goes back to a version: until its files are the current ones, and until a command has run with them.
+    pub(super) async fn restore(&self, version: &str) -> Result<(String, [f64; 2])> {
         let begun = Instant::now();
         let path = format!("/workspaces/{}/restore", self.id);
         let body = json!({ "version_id": version });
         let restored = self.api.post(&path, &body).await?;
+        let current = milliseconds(begun);
         self.exec(&["true"]).await?;
-        Ok((id_of(&restored["version"])?, milliseconds(begun)))
+        Ok((id_of(&restored["version"])?, [current, milliseconds(begun)]))
     }
 
     /// Forks its machine as it stands.

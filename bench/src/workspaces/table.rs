@@ -47,8 +47,8 @@ pub(super) fn all(commands: &Commands, machines: &Machines, trees: &[Versions]) 
     text + "\n*Exec*: the call until its exit code is known, in three requests as the SDK makes them. *Read*: until the last byte. *Wake*: an exec in \
             a parked machine until its exit code is known, against the bare Node's next line. *Fork*: the call until its answer, with \
             8 MiB of memory in one process; by hand without a copy of the files. *Capture*: the call until the version is durable; a live machine \
-            stands still meanwhile. Neither git nor tar waits for the disk. *Restore*: the call until a command has run in the next \
-            machine. Git and tar bring back files alone.\n"
+            stands still meanwhile. Neither git nor tar waits for the disk. *Restore*: the call until the version is the current one, when no file is in place yet, and \
+            until a command has run with it in the next machine; git and tar bring back files alone.\n"
 }
 
 fn of_tree(tree: &Versions) -> String {
@@ -63,7 +63,10 @@ fn of_tree(tree: &Versions) -> String {
     }
     for changed in &tree.changes {
         let what = format!("restore, {} changed", changed.change.name());
-        text += &versus(&what, &changed.restore, Some(&tree.untar));
+        let [current, ran] = &changed.restore;
+        text += &versus(&what, current, Some(&tree.untar));
+        let what = format!("{what}, and a command run");
+        text += &versus(&what, ran, Some(&tree.untar));
     }
     text + &versus("read 1 MiB of a version", &tree.read, None)
 }

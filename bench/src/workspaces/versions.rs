@@ -30,8 +30,8 @@ pub(super) struct Changed {
     pub(super) change: Change,
     /// Against `git add -A && git commit`.
     pub(super) capture: Pair,
-    /// To before it, against `git reset --hard`.
-    pub(super) restore: Pair,
+    /// To before it, against `git reset --hard`: until the files are the current ones, and until a command has run.
+    pub(super) restore: [Pair; 2],
 }
 
 pub(super) async fn measure(api: &Api<'_>, size: Size, rounds: u32) -> Result<Versions> {
@@ -67,7 +67,9 @@ pub(super) async fn measure(api: &Api<'_>, size: Size, rounds: u32) -> Result<Ve
             current = ours.restored;
             if round > 0 {
                 versions.changes[at].capture.push(ours.capture, commit);
-                versions.changes[at].restore.push(ours.restore, reset);
+                for (pair, took) in versions.changes[at].restore.iter_mut().zip(ours.restore) {
+                    pair.push(took, reset);
+                }
                 versions.read.push(ours.read, show);
             }
         }
@@ -85,7 +87,7 @@ impl Changed {
         Self {
             change,
             capture: Pair::default(),
-            restore: Pair::default(),
+            restore: Default::default(),
         }
     }
 }
@@ -113,7 +115,7 @@ fn git_round(by_hand: &ByHand, change: Change) -> Result<[f64; 3]> {
 struct Ours {
     capture: f64,
     read: f64,
-    restore: f64,
+    restore: [f64; 2],
     /// The version that is current now.
     restored: String,
 }
