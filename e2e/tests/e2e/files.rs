@@ -192,7 +192,8 @@ async fn a_parked_workspace_is_read_and_written_and_stays_parked() -> Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_in_a_write_leaves_the_old_file_or_the_new_one() -> Result<()> {
     let mut mine = points()?;
-    mine.retain(|point| is_of_files(point));
+    // Those within a tree are in `limits.rs`.
+    mine.retain(|point| is_of_files(point) && !point.ends_with("_entry"));
     ensure!(mine.len() >= 4, "{mine:?}");
     for point in &mine {
         killed_at(point).await.with_context(|| point.clone())?;
